@@ -1,0 +1,41 @@
+"""The values that Gproc is about. Frozen, right from birth; no I/O, no clock, no asyncio."""
+
+from gproc.model.identity import Identity, parse_identity
+from gproc.model.ids import JobId, make_job_id, parse_job_id
+from gproc.model.job import (
+    JobRequest,
+    JobSpec,
+    JobStatus,
+    Limits,
+    OutputPolicy,
+    RunAs,
+    StopPolicy,
+    TerminalSize,
+    Usage,
+)
+from gproc.model.output import Chunk, End, Gap, OutputEvent, OutputRange, Stream
+from gproc.model.state import JobState
+
+__all__ = [
+    "Chunk",
+    "End",
+    "Gap",
+    "Identity",
+    "JobId",
+    "JobRequest",
+    "JobSpec",
+    "JobState",
+    "JobStatus",
+    "Limits",
+    "OutputEvent",
+    "OutputPolicy",
+    "OutputRange",
+    "RunAs",
+    "StopPolicy",
+    "Stream",
+    "TerminalSize",
+    "Usage",
+    "make_job_id",
+    "parse_identity",
+    "parse_job_id",
+]

@@ -1,0 +1,188 @@
+"""A job: what was asked for, what was accepted, and how it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from signal import Signals
+
+from gproc.errors import InvalidArgument
+from gproc.model.identity import Identity
+from gproc.model.ids import JobId
+from gproc.model.state import JobState
+
+__all__ = ["JobRequest", "JobSpec", "JobStatus", "Limits", "OutputPolicy", "RunAs", "StopPolicy", "TerminalSize", "Usage"]
+
+MAX_ARGUMENTS = 10_000
+MAX_NAME = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopPolicy:
+    """How a job is asked to end: a signal, some patience, then SIGKILL to all that is left."""
+
+    signal: Signals = Signals.SIGTERM
+    grace: timedelta = timedelta(seconds=10)
+
+    def __post_init__(self) -> None:
+        if self.grace < timedelta(0):
+            raise InvalidArgument("stop.grace", "must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TerminalSize:
+    """The size of a terminal in character cells."""
+
+    rows: int = 24
+    columns: int = 80
+
+
+class OutputPolicy(Enum):
+    """What happens when a job has written as much as may be kept."""
+
+    DROP = "drop"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Upper bounds for one job; None means the server's default, or none."""
+
+    memory_bytes: int | None = None
+    processes: int | None = None
+    open_files: int | None = None
+    cpu_seconds: int | None = None
+    file_size_bytes: int | None = None
+    core_bytes: int | None = None
+    output_bytes: int | None = None
+    output_policy: OutputPolicy | None = None
+    cpu_millis: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """What to run, and how: all that a client can say when it starts a job.
+
+    Raises `InvalidArgument`, naming the field, if the kernel could never execute it.
+    """
+
+    command: str
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables added to a small clean environment."""
+    working_directory: str = ""
+    """Directory to start in; empty for the home of the user that the job runs as."""
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    request_id: str = ""
+    """The same id from the same owner means the same job, never a second run; empty for none."""
+    timeout: timedelta | None = None
+    stop: StopPolicy = StopPolicy()
+    stdin: bool = False
+    tty: TerminalSize | None = None
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        if not self.command:
+            raise InvalidArgument("command", "must not be empty")
+        if len(self.args) > MAX_ARGUMENTS:
+            raise InvalidArgument("args", f"{len(self.args)} arguments are more than {MAX_ARGUMENTS}")
+        _no_nul("command", self.command)
+        _no_nul("working_directory", self.working_directory)
+        for argument in self.args:
+            _no_nul("args", argument)
+        for variable, value in self.env.items():
+            if not variable or "=" in variable:
+                raise InvalidArgument("env", f"{variable!r} cannot be the name of a variable")
+            _no_nul("env", variable)
+            _no_nul("env", value)
+        for what, text in (("name", self.name), ("request_id", self.request_id)):
+            if len(text) > MAX_NAME:
+                raise InvalidArgument(what, f"longer than {MAX_NAME} characters")
+        if self.timeout is not None and self.timeout < timedelta(0):
+            raise InvalidArgument("timeout", "must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAs:
+    """The Unix user a job runs as."""
+
+    user: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+    shell: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """A job that was accepted: the request, whose it is, and what the server added. Written before anything runs."""
+
+    id: JobId
+    owner: Identity
+    request: JobRequest
+    created_at: datetime
+    nonce: str
+    """A secret that the job's shim shows to prove that it is the one."""
+    run_as: RunAs | None = None
+    """None: the server's own user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a job used, from the kernel's accounting."""
+
+    cpu_seconds: float = 0.0
+    max_rss_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """One job, as it is at one moment."""
+
+    id: JobId
+    owner: Identity
+    state: JobState
+    command: str
+    args: tuple[str, ...] = ()
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    pid: int | None = None
+    exit_code: int | None = None
+    """Set only if the job ended by itself."""
+    signal: str = ""
+    """Name of the signal that ended it, as ``"SIGTERM"``; empty if none."""
+    reason: str = ""
+    """One sentence for people."""
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    output_bytes: int = 0
+    """Bytes it wrote to both streams, including those that were dropped."""
+    dropped_bytes: int = 0
+    stopped_by: str = ""
+    usage: Usage | None = None
+    limits: Mapping[str, str] = field(default_factory=dict)
+    """How each limit that was asked for is held: ``"enforced"`` or ``"unavailable: why"``."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen to the job."""
+        return self.state.is_final
+
+    @property
+    def shell_code(self) -> int:
+        """What a shell would report: the exit code, 128 + N for signal N, 125 if the outcome is unknown."""
+        if self.exit_code is not None:
+            return self.exit_code
+        if self.signal:
+            return 128 + int(getattr(Signals, self.signal, self.signal.removeprefix("SIG")))
+        return 125
+
+
+def _no_nul(field_name: str, text: str) -> None:
+    if "\0" in text:
+        raise InvalidArgument(field_name, "must not contain a NUL character")

@@ -1,0 +1,61 @@
+"""What a reader of output receives: chunks, gaps, and at last the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from gproc.model.job import JobStatus
+
+__all__ = ["Chunk", "End", "Gap", "OutputEvent", "OutputRange", "Stream"]
+
+
+class Stream(Enum):
+    """One of a job's two output streams; the value is the word that people see."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of output: bytes as the job wrote them."""
+
+    data: bytes | memoryview
+    """Any bytes, cut anywhere: not at lines, not at characters."""
+    stream: Stream
+    offset: int
+    """Position of the first byte in the merged output of both streams."""
+    time: datetime
+    """When Gproc read these bytes from the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Output that was dropped: `bytes` of it, beginning at `offset`."""
+
+    offset: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The last event of a stream: the status of the job, final unless the reader asked not to follow."""
+
+    status: JobStatus
+
+
+OutputEvent = Chunk | Gap | End
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputRange:
+    """Which part of a job's output a reader wants, and whether it stays for more."""
+
+    offset: int = 0
+    follow: bool = True
+    streams: frozenset[Stream] = frozenset(Stream)
+    tail_bytes: int | None = None
+    tail_lines: int | None = None
+    since: datetime | None = None

@@ -1,0 +1,28 @@
+"""The states a job can be in."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["JobState"]
+
+
+class JobState(Enum):
+    """Where a job is in its life; the value is the word that people and JSON see."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    EXITED = "exited"
+    SIGNALED = "signaled"
+    STOPPED = "stopped"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen: the job and all it started are gone."""
+        return self not in _LIVE
+
+
+_LIVE = frozenset({JobState.PENDING, JobState.RUNNING, JobState.STOPPING})

@@ -1,0 +1,5 @@
+"""One operating-system process."""
+
+
+class Process:
+    """One operating-system process in its own group."""
