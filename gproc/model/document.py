@@ -112,6 +112,7 @@ def spec_to_document(spec: JobSpec) -> Document:
             "created_at": format_time(spec.created_at),
             "nonce": spec.nonce,
             "run_as": None if spec.run_as is None else _fields(spec.run_as) | {"groups": list(spec.run_as.groups)},
+            "reserve_bytes": spec.reserve_bytes,
             "command": request.command,
             "args": list(request.args),
             "env": dict(request.env),
@@ -136,6 +137,7 @@ def spec_from_document(document: Mapping[str, Any]) -> JobSpec:
         owner=document["owner"],
         created_at=parse_time(document["created_at"]),
         nonce=document["nonce"],
+        reserve_bytes=document.get("reserve_bytes", 0),
         run_as=None if run_as is None else RunAs(**{**run_as, "groups": tuple(run_as.get("groups", ()))}),
         request=JobRequest(
             command=document["command"],

@@ -129,6 +129,8 @@ class JobSpec:
     """A secret that the job's shim shows to prove that it is the one."""
     run_as: RunAs | None = None
     """None: the server's own user."""
+    reserve_bytes: int = 0
+    """Free disk space that output must leave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,93 @@
+"""Small records on disk: valid JSON, checked by a sum, replaced in one step.
+
+A record is one line, ``{"gproc":1,"crc32":"0a1b2c3d","record":{…}}``. The sum covers the bytes of ``record`` as they
+stand, so a torn or flipped file is told from a good one, and anyone can still read it with `cat` or `jq`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Any
+from zlib import crc32
+
+from gproc.errors import StateError
+
+__all__ = ["NewerRecordError", "TornRecordError", "decode", "encode", "read_record", "write_record"]
+
+VERSION = 1
+_HEAD = re.compile(rb'\{"gproc":(\d{1,9}),"crc32":"([0-9a-f]{8})","record":')
+_MAX_BYTES = 16 * 1024 * 1024
+
+
+class TornRecordError(StateError):
+    """The record is not what was written: cut off, flipped, or never one of ours."""
+
+
+class NewerRecordError(StateError):
+    """The record was written by a newer version of Gproc."""
+
+
+def encode(document: dict[str, Any]) -> bytes:
+    """Return the bytes of a record that holds *document*."""
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return b'{"gproc":%d,"crc32":"%08x","record":%s}\n' % (VERSION, crc32(body), body)
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """Return the document in *data*; raise `TornRecordError` or `NewerRecordError`."""
+    head = _HEAD.match(data)
+    if head is None:
+        raise TornRecordError("not a record of Gproc")
+    if int(head[1]) > VERSION:
+        raise NewerRecordError(f"written by a newer version of Gproc (record version {int(head[1])})")
+    body = data[head.end() : -2]
+    if not data.endswith(b"}\n") or crc32(body) != int(head[2], 16):
+        raise TornRecordError("damaged: its sum does not match")
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise TornRecordError("damaged: not JSON") from error
+    if not isinstance(document, dict):
+        raise TornRecordError("damaged: not an object")
+    return document
+
+
+def read_record(name: str, *, dir_fd: int) -> dict[str, Any]:
+    """Return the document in the file *name*; links are not followed.
+
+    Raises `FileNotFoundError` if there is none, `TornRecordError` or `NewerRecordError` if it cannot be used.
+    """
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        return decode(os.read(fd, _MAX_BYTES))
+    finally:
+        os.close(fd)
+
+
+def write_record(name: str, document: dict[str, Any], *, dir_fd: int, durable: bool = True) -> None:
+    """Replace the file *name* by a record of *document*, in one step.
+
+    When it returns and *durable* is set, the record outlives a crash of the machine. If it raises `OSError`, the
+    file is as it was.
+    """
+    temporary = f"{name}.new"
+    fd = os.open(
+        temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd
+    )
+    try:
+        _write_all(fd, encode(document))
+        if durable:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    if durable:
+        os.fsync(dir_fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

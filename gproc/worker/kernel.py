@@ -1,0 +1,56 @@
+"""The few calls of the kernel that Python has no name for. See prctl(2) and fcntl(2)."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+
+__all__ = ["become_subreaper", "boot_id", "die_with_parent", "forbid_new_privileges", "name_process", "widen_pipe"]
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def become_subreaper() -> None:
+    """Adopt descendants whose parents die, instead of leaving them to process 1."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(signal: int) -> None:
+    """Have the kernel send *signal* to this process when its parent dies."""
+    _prctl(_PR_SET_PDEATHSIG, signal)
+
+
+def forbid_new_privileges() -> None:
+    """Make sure that this process and its descendants never gain privileges by executing something."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def name_process(name: str) -> None:
+    """Set the name that `ps` and `top` show; 15 bytes at most."""
+    _prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]))
+
+
+def widen_pipe(fd: int, size: int) -> None:
+    """Give a pipe room for *size* bytes, or leave it as it is if that is not allowed."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size)
+    except OSError:
+        pass
+
+
+def boot_id() -> str:
+    """Return what tells this boot of the machine from all others."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def _prctl(option: int, argument: int | ctypes.c_char_p) -> None:
+    if _libc.prctl(option, argument, 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))

@@ -1,0 +1,219 @@
+"""How a program is brought to life: fork, a clean slate, exec, and a word back if it failed.
+
+Between fork and exec the child makes itself a session leader, lays its three descriptors out and closes all others,
+resets every signal, applies limits, gives up privileges if it is to run as somebody else, and enters the directory,
+in that order. What goes wrong on the way is reported through a pipe that closes by itself when exec succeeds.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NoReturn
+
+from gproc.errors import CommandNotExecutable, CommandNotFound, InvalidArgument, QuotaExceeded, StartFailed
+from gproc.model import RunAs
+from gproc.worker import kernel
+
+__all__ = ["DEFAULT_PATH", "Launch", "LaunchError", "Stage", "clean_environment", "explain", "launch"]
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+UMASK = 0o022
+_ALL = 1 << 20
+_REPORT = struct.Struct("<ii")
+
+
+class Stage(IntEnum):
+    """What the child was doing."""
+
+    FORK = 0
+    PREPARE = 1
+    LIMITS = 2
+    USER = 3
+    DIRECTORY = 4
+    EXEC = 5
+
+
+class LaunchError(OSError):
+    """The program was not executed; `stage` says how far it came, `errno` why."""
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        super().__init__(number, os.strerror(number))
+        self.stage = stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Everything that is decided before the fork."""
+
+    command: str
+    args: Sequence[str]
+    env: Mapping[str, str]
+    directory: str
+    stdin: int
+    stdout: int
+    stderr: int
+    run_as: RunAs | None = None
+    rlimits: Sequence[tuple[int, int]] = ()
+    """Pairs of a resource (see `resource.setrlimit`) and its bound."""
+    cgroup_procs: str = ""
+    """The `cgroup.procs` file to enter through; empty for none."""
+    dies_with_parent: bool = False
+
+
+def clean_environment(home: str, additions: Mapping[str, str]) -> dict[str, str]:
+    """Return the small environment every job starts with, and what was asked for."""
+    return {"PATH": DEFAULT_PATH, "HOME": home, "LANG": "C.UTF-8", **additions}
+
+
+def launch(plan: Launch) -> int:
+    """Execute the program and return its process id.
+
+    Raises `LaunchError`; then nothing is left of the attempt.
+    """
+    candidates = _candidates(plan.command, plan.env.get("PATH", DEFAULT_PATH))
+    argv = [plan.command, *plan.args]
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        try:
+            parent = os.getpid()
+            pid = os.fork()
+        except OSError as error:
+            raise LaunchError(Stage.FORK, error.errno or errno.EAGAIN) from error
+        if pid == 0:
+            _become(plan, candidates, argv, parent, writer)
+        os.close(writer)
+        writer = -1
+        report = os.read(reader, _REPORT.size)
+    finally:
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
+    if report:
+        os.waitpid(pid, 0)
+        stage, number = _REPORT.unpack(report)
+        raise LaunchError(Stage(stage), number)
+    return pid
+
+
+def _become(plan: Launch, candidates: Sequence[str], argv: Sequence[str], parent: int, report_fd: int) -> NoReturn:
+    """Turn this child into the program; it never returns."""
+    stage = Stage.PREPARE
+    try:
+        os.setsid()
+        report_fd = _lay_out_descriptors(plan, report_fd)
+        _reset_signals()
+        os.umask(UMASK)
+        stage = Stage.LIMITS
+        _enter_cgroup(plan.cgroup_procs)
+        for which, bound in plan.rlimits:
+            resource.setrlimit(which, (bound, bound))
+        if plan.run_as is not None:
+            stage = Stage.USER
+            _drop_privileges(plan.run_as)
+        stage = Stage.DIRECTORY
+        os.chdir(plan.directory)
+        stage = Stage.EXEC
+        if plan.dies_with_parent:
+            # After the change of user: the kernel forgets it then.
+            kernel.die_with_parent(signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(127)
+        _exec(candidates, argv, plan.env)
+    except OSError as error:
+        os.write(report_fd, _REPORT.pack(stage, error.errno or errno.EIO))
+    except BaseException:  # noqa: BLE001 - a child must never go on as a copy of its parent
+        os.write(report_fd, _REPORT.pack(stage, errno.EINVAL))
+    finally:
+        os._exit(127)
+
+
+def _lay_out_descriptors(plan: Launch, report_fd: int) -> int:
+    """Make the given descriptors 0, 1 and 2 and close all others but the report; return where that is now."""
+    high = [os.dup(report_fd), os.dup(plan.stdin), os.dup(plan.stdout), os.dup(plan.stderr)]
+    while min(high) < 4:
+        high = [os.dup(fd) for fd in high]
+    for target, source in enumerate(high[1:]):
+        os.dup2(source, target, inheritable=True)
+    os.dup2(high[0], 3, inheritable=False)
+    os.closerange(4, _ALL)
+    return 3
+
+
+def _reset_signals() -> None:
+    for number in range(1, signal.NSIG):
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            try:
+                signal.signal(number, signal.SIG_DFL)
+            except (OSError, ValueError):
+                continue
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _enter_cgroup(procs_file: str) -> None:
+    if procs_file:
+        fd = os.open(procs_file, os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, b"0")
+        os.close(fd)
+
+
+def _drop_privileges(user: RunAs) -> None:
+    """Become *user* and prove that there is no way back."""
+    os.setgroups(user.groups)
+    os.setresgid(user.gid, user.gid, user.gid)
+    os.setresuid(user.uid, user.uid, user.uid)
+    if user.uid != 0:
+        try:
+            os.setuid(0)
+        except PermissionError:
+            pass
+        else:
+            raise PermissionError(errno.EPERM, "privileges could be taken back")
+        kernel.forbid_new_privileges()
+
+
+def _candidates(command: str, path: str) -> Sequence[str]:
+    """Return the files that *command* may mean, in order."""
+    if "/" in command:
+        return [command]
+    return [os.path.join(directory or ".", command) for directory in path.split(":")]
+
+
+def _exec(candidates: Sequence[str], argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Execute the first candidate that can be; raise what stood in the way of the most promising one."""
+    reason = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for file in candidates:
+        try:
+            os.execve(file, argv, env)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            reason = error
+    raise reason
+
+
+def explain(error: LaunchError, plan: Launch) -> StartFailed | InvalidArgument | QuotaExceeded:
+    """Return the error that users see when *plan* could not be carried out."""
+    number, why = error.errno or 0, error.strerror or "unknown error"
+    if number in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE) and error.stage is not Stage.EXEC:
+        return QuotaExceeded(f"the server cannot start another process now ({why}); try again later")
+    if number == errno.E2BIG:
+        return InvalidArgument("args", "the arguments and the environment are longer than the system allows")
+    if error.stage is Stage.DIRECTORY:
+        return StartFailed(f"working directory {plan.directory}: {why}; give one that exists with -C", number)
+    if error.stage is Stage.USER:
+        who = plan.run_as.user if plan.run_as else "?"
+        return StartFailed(f"user {who}: {why}; the server may not run jobs as this user", number)
+    if error.stage is not Stage.EXEC:
+        return StartFailed(f"{plan.command}: could not be prepared ({error.stage.name.lower()}): {why}", number)
+    if number == errno.ENOENT:
+        return CommandNotFound(f"{plan.command}: command not found ({why}); is it installed on the server?", number)
+    if number == errno.ENOEXEC:
+        return CommandNotExecutable(f"{plan.command}: {why}; a script needs a first line like #!/bin/sh", number)
+    return CommandNotExecutable(f"{plan.command}: cannot be executed: {why}", number)

@@ -1,0 +1,52 @@
+"""What a shim and the server say to each other: lines of JSON over a Unix socket.
+
+The shim speaks first::
+
+    {"hello": {"version": 1, "job": ID, "nonce": NONCE, "pid": N}}   proves that it is the job's shim
+    {"status": {…}}                                                  the status document, now and at every change
+    {"failed": {"stage": N, "errno": N, "message": TEXT}}            instead: the program was not executed
+    {"output": [END, KEPT]}                                          the output goes this far (`store.Extent`)
+    {"answer": SEQ, "errno": N, "message": TEXT}                     errno 0: done
+
+and the server asks::
+
+    {"ask": "stop", "seq": N, "signal": N, "grace": SECONDS, "by": OWNER}
+    {"ask": "signal", "seq": N, "signal": N}
+
+Both ignore fields and messages that they do not know, so either may be newer than the other by one version. Every
+announcement says how things are, not what changed: one that is replaced by a later one is not missed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+__all__ = ["MAX_LINE", "VERSION", "Lines", "Message", "encode"]
+
+VERSION = 1
+MAX_LINE = 1 << 20
+
+Message = dict[str, Any]
+
+
+def encode(message: Message) -> bytes:
+    """Return the line of *message*."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+class Lines:
+    """Turns bytes, cut anywhere, into messages."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Return the messages that *data* completes; raise `ValueError` if the peer does not speak the protocol."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE:
+            raise ValueError("a line is too long")
+        messages = [json.loads(line) for line in lines]
+        if not all(isinstance(message, dict) for message in messages):
+            raise ValueError("a line is not an object")
+        return messages

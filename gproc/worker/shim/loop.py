@@ -1,0 +1,59 @@
+"""A loop over descriptors and deadlines, as small as a shim needs it. Asyncio would double the memory of a shim."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+
+__all__ = ["Loop"]
+
+
+class Loop:
+    """Calls back when a descriptor is ready or a named deadline has passed, on the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._ready: dict[int, Callable[[int], None]] = {}
+        self._deadlines: dict[str, tuple[float, Callable[[], None]]] = {}
+
+    def watch(self, fd: int, ready: Callable[[int], None], events: int = select.EPOLLIN) -> None:
+        """Call ``ready(events)`` whenever *fd* is ready for one of *events*."""
+        if fd in self._ready:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+        self._ready[fd] = ready
+
+    def forget(self, fd: int) -> None:
+        """Stop watching *fd*; call it before closing."""
+        if self._ready.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def at(self, name: str, delay: float, over: Callable[[], None]) -> None:
+        """Call *over* once, *delay* seconds from now; replaces the deadline of the same *name*."""
+        self._deadlines[name] = (time.monotonic() + delay, over)
+
+    def remaining(self, name: str) -> float | None:
+        """Return the seconds until the deadline *name*, or None if there is none."""
+        deadline = self._deadlines.get(name)
+        return None if deadline is None else deadline[0] - time.monotonic()
+
+    def cancel(self, name: str) -> None:
+        """Forget the deadline *name*, if there is one."""
+        self._deadlines.pop(name, None)
+
+    def turn(self) -> None:
+        """Wait until something is ready or due, and do it."""
+        timeout = -1.0
+        if self._deadlines:
+            timeout = max(0.0, min(when for when, _ in self._deadlines.values()) - time.monotonic())
+        for fd, events in self._epoll.poll(timeout):
+            ready = self._ready.get(fd)
+            if ready is not None:
+                ready(events)
+        if self._deadlines:
+            now = time.monotonic()
+            for name in [name for name, (when, _) in self._deadlines.items() if when <= now]:
+                _, over = self._deadlines.pop(name)
+                over()

@@ -1,0 +1,261 @@
+"""The story of one job, told from its shim."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pwd
+import signal
+import socket
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import NoReturn
+
+from gproc.model import JobSpec, JobState, JobStatus, OutputPolicy, StopPolicy
+from gproc.model.document import spec_from_document, status_to_document
+from gproc.model.units import parse_signal
+from gproc.store.index import Kind
+from gproc.store.records import read_record, write_record
+from gproc.store.writer import Extent, OutputWriter
+from gproc.worker import kernel
+from gproc.worker.launch import Launch, LaunchError, clean_environment, launch
+from gproc.worker.protocol import VERSION, Message, encode
+from gproc.worker.shim.job import Job
+from gproc.worker.shim.links import Link, Links
+from gproc.worker.shim.loop import Loop
+from gproc.worker.shim.pump import Pump
+from gproc.worker.tree import start_ticks
+
+__all__ = ["run_shim"]
+
+_DRAIN_SECONDS = 1.0
+_WRITE_AGAIN_SECONDS = 0.5
+
+
+def run_shim(directory: str, control: socket.socket) -> NoReturn:
+    """Be the shim of the job in *directory*; *control* leads to the server that asked for it."""
+    try:
+        _detach()
+        os.chdir(directory)
+        Shim(control).run()
+    except BaseException as error:  # noqa: BLE001 - the last place where anything can be said
+        _say_failed(control, errno.EIO, f"the shim failed: {error!r}")
+        os._exit(1)
+    os._exit(0)
+
+
+def _detach() -> None:
+    """Leave the spawner's session and signals; become the one whom orphans go to."""
+    os.setsid()
+    for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    kernel.name_process("gproc-shim")
+    kernel.become_subreaper()
+
+
+def _say_failed(control: socket.socket, number: int, message: str, stage: int = 0) -> None:
+    try:
+        control.settimeout(1.0)
+        control.sendall(encode({"failed": {"stage": stage, "errno": number, "message": message}}))
+    except OSError:
+        pass
+
+
+class Shim:
+    """Runs one job in the current directory, its job directory."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._dir_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._spec = self._claim()
+        self._loop = Loop()
+        output_fd, index_fd = (self._create(name) for name in ("output", "index"))
+        limits = self._spec.request.limits
+        self._cap = limits.output_bytes
+        self._stops_when_full = limits.output_policy is OutputPolicy.STOP
+        self._writer = OutputWriter(output_fd, index_fd, cap=self._cap, reserve=self._spec.reserve_bytes)
+        self._pump = Pump(self._loop, self._writer, output_fd)
+        self._links = Links(self._loop, greeting=self._greeting, latest=self._latest, asked=self._asked)
+        self._identity: Message = {}
+        self._announced_extent = Extent()
+        self._is_written = False
+
+    def run(self) -> None:
+        """Run the job to its end."""
+        try:
+            self._start()
+        except LaunchError as error:
+            _say_failed(self._control, error.errno or errno.EIO, error.strerror or "", error.stage)
+            return
+        self._announced_status = self._job.status
+        while not self._is_written:
+            self._loop.turn()
+            self._announce()
+        self._links.say_goodbye()
+        self._pump.sync()
+
+    def _claim(self) -> JobSpec:
+        """Read what is to be run and lock it: whoever holds this lock is the shim, and there is never a second."""
+        fd = os.open("spec.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.exists("status.json"):
+            raise RuntimeError("this job was given up before its shim came")
+        return spec_from_document(read_record("spec.json", dir_fd=self._dir_fd))
+
+    def _create(self, name: str) -> int:
+        return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+    def _start(self) -> None:
+        """Execute the program, then write down and announce that it runs."""
+        self._listen_for_signals()
+        pid = self._launch()
+        request = self._spec.request
+        status = JobStatus(
+            id=self._spec.id,
+            owner=self._spec.owner,
+            state=JobState.RUNNING,
+            command=request.command,
+            args=request.args,
+            name=request.name,
+            labels=request.labels,
+            pid=pid,
+            created_at=self._spec.created_at,
+            started_at=datetime.now(UTC),
+        )
+        self._job = Job(self._loop, self._spec, status, finished=self._tree_is_empty)
+        self._identity = {"boot_id": kernel.boot_id(), "pid": os.getpid(), "start_ticks": start_ticks(pid)}
+        self._write_status(durable=False)
+        self._links.listen("shim.sock")
+        self._links.add(self._control)
+        # It may have ended before anybody listened.
+        self._job.reap()
+
+    def _launch(self) -> int:
+        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        ends = [null, self._pump.open_pipe(Kind.STDOUT), self._pump.open_pipe(Kind.STDERR)]
+        try:
+            return launch(self._plan(*ends))
+        finally:
+            for fd in ends:
+                os.close(fd)
+
+    def _plan(self, stdin: int, stdout: int, stderr: int) -> Launch:
+        request, run_as = self._spec.request, self._spec.run_as
+        home = run_as.home if run_as else _own_home()
+        return Launch(
+            command=request.command,
+            args=request.args,
+            env=clean_environment(home, request.env),
+            directory=_directory(home, request.working_directory),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            run_as=run_as,
+            dies_with_parent=True,
+        )
+
+    def _listen_for_signals(self) -> None:
+        """Turn SIGCHLD and SIGTERM into bytes that the loop can wait for."""
+        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, _note_nothing)
+        self._loop.watch(reader, lambda _: self._signalled(os.read(reader, 512)))
+
+    def _signalled(self, numbers: bytes) -> None:
+        if signal.SIGTERM in numbers:
+            self._job.ask_to_stop(self._spec.request.stop, "")
+        self._job.reap()
+
+    def _greeting(self) -> list[Message]:
+        hello = {"version": VERSION, "job": self._spec.id, "nonce": self._spec.nonce, "pid": os.getpid()}
+        return [{"hello": hello}, self._latest("output"), self._latest("status")]
+
+    def _latest(self, topic: str) -> Message:
+        if topic == "output":
+            return {"output": [self._writer.extent.end, self._writer.extent.kept]}
+        return {"status": status_to_document(self._status())}
+
+    def _status(self) -> JobStatus:
+        return replace(self._job.status, output_bytes=self._writer.extent.end, dropped_bytes=self._writer.dropped)
+
+    def _announce(self) -> None:
+        """Tell the links what changed in this turn of the loop."""
+        if self._writer.extent is not self._announced_extent:
+            self._announced_extent = self._writer.extent
+            self._links.announce("output")
+            if self._stops_when_full and self._writer.is_full:
+                self._job.output_is_full(self._cap or 0)
+        if self._job.status is not self._announced_status and not self._job.is_over:
+            self._announced_status = self._job.status
+            self._links.announce("status")
+
+    def _asked(self, link: Link, message: Message) -> None:
+        number, text = 0, ""
+        try:
+            match message.get("ask"):
+                case "stop":
+                    grace = timedelta(seconds=float(message["grace"]))
+                    policy = StopPolicy(signal=parse_signal(str(message["signal"])), grace=grace)
+                    self._job.ask_to_stop(policy, str(message["by"]))
+                case "signal":
+                    self._job.signal(int(message["signal"]))
+                case _:
+                    number, text = errno.ENOSYS, "this shim does not know how"
+        except OSError as error:
+            number, text = error.errno or errno.EIO, error.strerror or ""
+        link.send({"answer": message.get("seq"), "errno": number, "message": text})
+
+    def _tree_is_empty(self) -> None:
+        """Take the last bytes and end; whoever else may hold a pipe open gets a moment."""
+        self._pump.drain()
+        if self._pump.is_done:
+            self._write_final()
+        else:
+            self._loop.at("drain", _DRAIN_SECONDS, self._give_up_draining)
+            self._loop.at("drained", 0.01, self._check_drained)
+
+    def _check_drained(self) -> None:
+        if self._pump.is_done:
+            self._loop.cancel("drain")
+            self._write_final()
+        else:
+            self._loop.at("drained", 0.01, self._check_drained)
+
+    def _give_up_draining(self) -> None:
+        self._loop.cancel("drained")
+        self._pump.close()
+        note = "its output was held open by a process that it did not start"
+        self._job.status = replace(self._job.status, reason=f"{self._job.status.reason}; {note}")
+        self._write_final()
+
+    def _write_final(self) -> None:
+        """Write the last record; while the disk is full, keep it here, tell it, and try again."""
+        try:
+            self._write_status(durable=True)
+            self._is_written = True
+        except OSError:
+            self._loop.at("write", _WRITE_AGAIN_SECONDS, self._write_final)
+        self._links.announce("status")
+
+    def _write_status(self, *, durable: bool) -> None:
+        document = status_to_document(self._status()) | {"shim": self._identity}
+        write_record("status.json", document, dir_fd=self._dir_fd, durable=durable)
+
+
+def _note_nothing(_number: int, _frame: object) -> None:
+    """Have the wake-up descriptor written; a disposition of SIG_IGN would not."""
+
+
+def _own_home() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/"
+
+
+def _directory(home: str, wanted: str) -> str:
+    if wanted:
+        return os.path.join(home, wanted)
+    return home if os.path.isdir(home) else "/"

@@ -1,0 +1,97 @@
+"""From the job's pipes into its output file."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+from gproc.store.index import Kind
+from gproc.store.writer import OutputWriter
+from gproc.worker.kernel import widen_pipe
+from gproc.worker.shim.loop import Loop
+
+__all__ = ["Pump"]
+
+_PIPE_BYTES = 1 << 20
+_FIRST_BUFFER = 16 * 1024
+_SYNC_SECONDS = 5.0
+
+
+class Pump:
+    """Reads both pipes as they fill and appends to the output; never lets the job wait for a disk that is full."""
+
+    def __init__(self, loop: Loop, writer: OutputWriter, output_fd: int) -> None:
+        self._loop = loop
+        self._writer = writer
+        self._output_fd = output_fd
+        self._buffer = memoryview(bytearray(_FIRST_BUFFER))
+        self._open: dict[int, Kind] = {}
+        self._syncing: threading.Thread | None = None
+
+    def open_pipe(self, kind: Kind) -> int:
+        """Make the pipe of one stream; return the end that the job writes to, for the caller to close."""
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(reader, False)
+        widen_pipe(reader, _PIPE_BYTES)
+        self._open[reader] = kind
+        self._loop.watch(reader, lambda _: self._move(reader))
+        return writer
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nobody can write to the pipes any more."""
+        return not self._open
+
+    def drain(self) -> None:
+        """Move everything that is in the pipes now."""
+        for reader in list(self._open):
+            while self._move(reader):
+                pass
+
+    def close(self) -> None:
+        """Stop reading, whoever may still hold the other ends."""
+        for reader in list(self._open):
+            self._close(reader)
+
+    def sync(self) -> None:
+        """Return when the output is on the disk."""
+        if self._syncing is not None:
+            self._syncing.join()
+        _sync(self._output_fd)
+
+    def _move(self, reader: int) -> int:
+        """Move one buffer of bytes; return how many, 0 at the end or if there are none now."""
+        try:
+            count = os.readv(reader, [self._buffer])
+        except BlockingIOError:
+            return 0
+        if count == 0:
+            self._close(reader)
+            return 0
+        self._writer.append(self._open[reader], self._buffer[:count], time.time_ns())
+        if count == len(self._buffer) < _PIPE_BYTES:
+            self._buffer = memoryview(bytearray(_PIPE_BYTES))
+        if self._loop.remaining("sync") is None:
+            self._loop.at("sync", _SYNC_SECONDS, self._sync_aside)
+        return count
+
+    def _close(self, reader: int) -> None:
+        self._loop.forget(reader)
+        os.close(reader)
+        del self._open[reader]
+
+    def _sync_aside(self) -> None:
+        """Bring the output to the disk while the job goes on writing."""
+        if self._syncing is not None and self._syncing.is_alive():
+            return
+        self._syncing = threading.Thread(target=_sync, args=(self._output_fd,), daemon=True)
+        self._syncing.start()
+
+
+def _sync(fd: int) -> None:
+    try:
+        os.fdatasync(fd)
+    except OSError:
+        # The disk fails; what can be read back is still shown, and nothing better can be done here.
+        return

@@ -1,0 +1,56 @@
+"""The descendants of a process, found through /proc, and signals to them.
+
+A process that became a child subreaper (prctl(2)) is the ancestor of everything that was started below it, whatever
+forks, sessions and groups lie between. So walking `/proc/PID/task/TID/children` from there finds all, without root and
+without cgroups.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+__all__ = ["descendants", "signal_each", "start_ticks"]
+
+
+def descendants(root: int) -> list[int]:
+    """Return the process ids of all living descendants of *root*, parents before children."""
+    found = list(_children(root))
+    for pid in found:
+        found.extend(_children(pid))
+    return found
+
+
+def signal_each(pids: list[int], number: int) -> list[int]:
+    """Send signal *number* to each of *pids*; return those to which that is not permitted."""
+    refused = []
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+        except PermissionError:
+            refused.append(pid)
+    return refused
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return when process *pid* was started, in clock ticks since boot: with the pid, its identity. None if gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _children(pid: int) -> Iterator[int]:
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return
+    for thread in threads:
+        try:
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                yield from map(int, file.read().split())
+        except OSError:
+            continue
