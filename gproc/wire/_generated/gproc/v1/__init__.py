@@ -101,7 +101,7 @@ class StopPolicy(betterproto.Message):
     Name or number of the signal, as "SIGTERM", "TERM" or "15". Empty: SIGTERM.
     """
 
-    grace: timedelta = betterproto.message_field(2)
+    grace: Optional[timedelta] = betterproto.message_field(2, optional=True)
     """How long to wait before SIGKILL. Absent: 10 s."""
 
 
@@ -187,7 +187,7 @@ class JobRequest(betterproto.Message):
     Chosen by the client: the same id from the same owner means the same job, never a second run.
     """
 
-    timeout: timedelta = betterproto.message_field(8)
+    timeout: Optional[timedelta] = betterproto.message_field(8, optional=True)
     """How long the job may run. Absent or 0: for ever."""
 
     stop: "StopPolicy" = betterproto.message_field(9)
@@ -253,13 +253,13 @@ class JobStatus(betterproto.Message):
     reason: str = betterproto.string_field(11)
     """One sentence for people: why it is in this state."""
 
-    created_at: datetime = betterproto.message_field(12)
+    created_at: Optional[datetime] = betterproto.message_field(12, optional=True)
     """When the server accepted it."""
 
-    started_at: datetime = betterproto.message_field(13)
+    started_at: Optional[datetime] = betterproto.message_field(13, optional=True)
     """When the program was executed."""
 
-    ended_at: datetime = betterproto.message_field(14)
+    ended_at: Optional[datetime] = betterproto.message_field(14, optional=True)
     """When the last of its processes was gone."""
 
     output_bytes: int = betterproto.uint64_field(15)
@@ -302,7 +302,7 @@ class StopRequest(betterproto.Message):
     Name or number of the first signal. Empty: as the job was started with.
     """
 
-    grace: timedelta = betterproto.message_field(3)
+    grace: Optional[timedelta] = betterproto.message_field(3, optional=True)
     """
     How long to wait before SIGKILL. Absent: as the job was started with.
     """
@@ -330,7 +330,7 @@ class GetOutputRequest(betterproto.Message):
     tail_lines: Optional[int] = betterproto.uint64_field(6, optional=True)
     """Begin this many lines before the end of what is there."""
 
-    since: datetime = betterproto.message_field(7)
+    since: Optional[datetime] = betterproto.message_field(7, optional=True)
     """Begin with what was written at this time or later."""
 
 

@@ -1,0 +1,97 @@
+"""The small things that messages are made of: ids, texts, signals, durations, moments, enumerations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from signal import Signals
+from typing import TypeVar
+
+from gproc.errors import InvalidArgument
+from gproc.model import JobId, parse_job_id
+from gproc.model.units import parse_signal
+
+__all__ = [
+    "checked_map",
+    "checked_text",
+    "checked_texts",
+    "clean_text",
+    "duration_or_none",
+    "enum_from_number",
+    "moment",
+    "natural",
+    "parse_id",
+    "parse_signal_or_none",
+]
+
+MAX_NATURAL = 2**63 - 1
+"""The largest offset or count that the kernel can take."""
+
+_E = TypeVar("_E", bound=Enum)
+
+
+def parse_id(text: str, field: str = "id") -> JobId:
+    """Return *text* if it is a job id; raise `InvalidArgument` naming *field* if not."""
+    try:
+        return parse_job_id(text)
+    except InvalidArgument as error:
+        raise InvalidArgument(field, str(error).removeprefix(f"{error.field}: ")) from None
+
+
+def parse_signal_or_none(text: str, field: str = "signal") -> Signals | None:
+    """Return the signal called *text*, or None for an empty text."""
+    return parse_signal(text, field) if text else None
+
+
+def natural(number: int, field: str) -> int:
+    """Return *number* if it is a count that the kernel can take; raise `InvalidArgument` if not."""
+    if not 0 <= number <= MAX_NATURAL:
+        raise InvalidArgument(field, f"{number} is not between 0 and {MAX_NATURAL}")
+    return number
+
+
+def duration_or_none(duration: timedelta | None, field: str) -> timedelta | None:
+    """Return *duration*, which may be absent, unless it is negative."""
+    if duration is not None and duration < timedelta(0):
+        raise InvalidArgument(field, "must not be negative")
+    return duration
+
+
+def moment(time: datetime | None) -> datetime | None:
+    """Return *time* with its time zone; one without is local time, as everywhere in Python."""
+    return None if time is None else time.astimezone(UTC)
+
+
+def enum_from_number(number: int, table: Mapping[int, _E], field: str) -> _E:
+    """Return what *number* means; raise `InvalidArgument` for one that this version does not know."""
+    try:
+        return table[number]
+    except KeyError:
+        raise InvalidArgument(field, f"{int(number)} is not known to this version of Gproc") from None
+
+
+def checked_text(text: str, field: str) -> str:
+    """Return *text* if a message can carry it; raise `InvalidArgument` if it is not made of characters."""
+    if clean_text(text) is not text:
+        raise InvalidArgument(field, f"{text!r} is not valid text; only bytes that are UTF-8 can be sent")
+    return text
+
+
+def checked_texts(texts: Iterable[str], field: str) -> list[str]:
+    """Return *texts*, each checked like `checked_text`."""
+    return [checked_text(text, field) for text in texts]
+
+
+def checked_map(texts: Mapping[str, str], field: str) -> dict[str, str]:
+    """Return *texts*, keys and values checked like `checked_text`."""
+    return {checked_text(key, field): checked_text(value, field) for key, value in texts.items()}
+
+
+def clean_text(text: str) -> str:
+    r"""Return *text*, what UTF-8 cannot express written as ``\udc80``; the same object if there is no such thing."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="backslashreplace").decode()
+    return text
