@@ -1,0 +1,1 @@
+"""What happens while a job runs: bytes to descriptors, panes, interrupts."""

@@ -1,0 +1,69 @@
+"""Where things are printed: the one place that makes consoles, and talk on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["error_line", "has_colour", "is_terminal", "make_console", "note", "paint"]
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person looks at *stream*."""
+    try:
+        return stream.isatty()
+    except ValueError:  # it is closed
+        return False
+
+
+def has_colour(stream: TextIO) -> bool:
+    """Whether *stream* may be given colours: a terminal that can, and a person who did not say NO_COLOR."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def make_console(stream: TextIO | None = None) -> Console:
+    """Return the console of *stream*, standard output if None. Imports rich."""
+    from rich.console import Console
+
+    target = sys.stdout if stream is None else stream
+    return Console(
+        file=target,
+        color_system="auto" if has_colour(target) else None,
+        force_terminal=None if is_terminal(target) else False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def paint(text: str, codes: str, stream: TextIO | None = None) -> str:
+    """Return *text* in a colour, given as SGR codes, if *stream* (standard error if None) may have one."""
+    return f"\x1b[{codes}m{text}\x1b[0m" if has_colour(sys.stderr if stream is None else stream) else text
+
+
+def note(text: str) -> None:
+    """Say something to people: one line on stderr. Nobody may be listening."""
+    _say(f"{paint('gproc:', '36')} {_one_line(text)}\n")
+
+
+def error_line(text: str) -> None:
+    """Say what went wrong: one line on stderr."""
+    _say(f"{paint('gproc:', '1;31')} {_one_line(text)}\n")
+
+
+def _one_line(text: str) -> str:
+    from gproc.cli.render.escape import visible
+
+    return visible(" ".join(text.splitlines()))
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass

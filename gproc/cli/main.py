@@ -1,0 +1,145 @@
+"""Find the verb, run it, and turn whatever comes of it into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from gproc.cli.command import Group
+from gproc.cli.commands import SECTIONS, VERBS
+from gproc.cli.console import error_line
+
+__all__ = ["cli", "main", "run"]
+
+INTERRUPTED = 130
+READER_LEFT = 141  # 128 + SIGPIPE: what a shell reports of any program in front of `| head`
+OWN_FAULT = 125
+BAD_USAGE = 2
+
+
+class LazyGroup(Group):
+    """All verbs. Knows their names and summaries; imports a verb when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the verbs, in the order of the help page."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the verb called *cmd_name*."""
+        if cmd_name not in VERBS:
+            return None
+        command = import_module(f"gproc.cli.commands.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 (a verb's file that has none is our mistake)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the verb and its arguments; an unknown verb is bad usage, with what may have been meant."""
+        if args and args[0] not in VERBS and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], VERBS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "`gproc --help` shows them"
+            raise click.UsageError(f"there is no command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs, section by section."""
+        for section in SECTIONS:
+            with formatter.section(section):
+                rows = [(verb.name, verb.summary) for verb in VERBS.values() if verb.section == section]
+                formatter.write_dl(rows, col_spacing=12 - max(len(name) for name, _ in rows))
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from gproc import __version__
+
+        click.echo(f"gproc {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Each setting is taken from its option, else from the environment, else from the context.",
+)
+@click.option("--addr", metavar="HOST:PORT", help="The server.  [GPROC_ADDR]")
+@click.option("--cacert", metavar="FILE", help="Certificate of the authority to trust.  [GPROC_CACERT]")
+@click.option("--cert", metavar="FILE", help="Your certificate; its common name is who you are.  [GPROC_CERT]")
+@click.option("--key", metavar="FILE", help="The key of your certificate.  [GPROC_KEY]")
+@click.option("--context", metavar="NAME", help="Settings remembered under this name.  [GPROC_CONTEXT]")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Tell it.")
+@click.pass_context
+def cli(ctx: click.Context, **flags: str | None) -> None:
+    """Run Linux processes on a server over mutual TLS, and follow every byte of their output."""
+    ctx.obj = flags
+
+
+def run(args: Sequence[str]) -> int:
+    """Run the command line *args* and return its exit code. Whatever goes wrong becomes one line on stderr."""
+    try:
+        code = cli.main(list(args), prog_name="gproc", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        error_line(_usage_problem(error))
+        return BAD_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return READER_LEFT
+    except Exception as error:  # noqa: BLE001 (the last resort: people never see a traceback)
+        return _failed(error)
+    return code if isinstance(code, int) else 0
+
+
+def main() -> NoReturn:
+    """Run the command line of this process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _failed(error: Exception) -> int:
+    from gproc.errors import GprocError
+
+    if os.environ.get("GPROC_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, GprocError):
+        error_line(str(error))
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        error_line(error.format_message())
+        return OWN_FAULT
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        error_line(f"{name}{error.strerror or error}")
+        return OWN_FAULT
+    error_line(
+        f"internal error: {type(error).__name__}: {error}; this is a fault of gproc, please report it "
+        "(GPROC_DEBUG=1 shows where)"
+    )
+    return OWN_FAULT
+
+
+def _usage_problem(error: click.UsageError) -> str:
+    path = error.ctx.command_path if error.ctx else "gproc"
+    verb = path.removeprefix("gproc").strip()
+    problem = error.format_message().rstrip(".")
+    asks = "" if "--help" in problem else f"; see `{path} --help`"
+    return f"{verb}: {problem}{asks}" if verb else f"{problem}{asks}"
+
+
+def _forget_stdout() -> None:
+    """Keep the interpreter from complaining, at its end, that nobody reads what is left in its buffer."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError:
+        pass
