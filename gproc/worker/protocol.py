@@ -4,7 +4,7 @@ The shim speaks first::
 
     {"hello": {"version": 1, "job": ID, "nonce": NONCE, "pid": N}}   proves that it is the job's shim
     {"status": {…}}                                                  the status document, now and at every change
-    {"failed": {"stage": N, "errno": N, "message": TEXT}}            instead: the program was not executed
+    {"failed": {"error": CLASS, "message": TEXT, "errno": N}}        instead: the program was not executed
     {"output": [END, KEPT]}                                          the output goes this far (`store.Extent`)
     {"answer": SEQ, "errno": N, "message": TEXT}                     errno 0: done
 
@@ -19,10 +19,14 @@ announcement says how things are, not what changed: one that is replaced by a la
 
 from __future__ import annotations
 
+import errno
 import json
 from typing import Any
 
-__all__ = ["MAX_LINE", "VERSION", "Lines", "Message", "encode"]
+from gproc import errors
+from gproc.errors import GprocError
+
+__all__ = ["MAX_LINE", "VERSION", "Lines", "Message", "encode", "failure", "failure_from"]
 
 VERSION = 1
 MAX_LINE = 1 << 20
@@ -33,6 +37,25 @@ Message = dict[str, Any]
 def encode(message: Message) -> bytes:
     """Return the line of *message*."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def failure(error: GprocError, number: int) -> bytes:
+    """Return the line that says: the program was not executed, because of *error*."""
+    return encode({"failed": {"error": type(error).__name__, "message": str(error), "errno": number}})
+
+
+def failure_from(document: Message) -> GprocError:
+    """Return the error that `failure` said."""
+    message, number = str(document.get("message", "")), int(document.get("errno") or 0)
+    kind = getattr(errors, str(document.get("error")), errors.InternalError)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM):
+        return errors.QuotaExceeded(message)
+    if kind is errors.InvalidArgument:
+        field, _, problem = message.partition(": ")
+        return errors.InvalidArgument(field, problem)
+    if isinstance(kind, type) and issubclass(kind, errors.StartFailed):
+        return kind(message, number)
+    return errors.InternalError(message)
 
 
 class Lines:

@@ -17,9 +17,11 @@ import socket
 import sys
 from typing import NoReturn
 
+from gproc.errors import QuotaExceeded
 from gproc.worker import kernel
-from gproc.worker.protocol import encode
+from gproc.worker.protocol import failure
 from gproc.worker.shim.main import run_shim
+from gproc.worker.tree import children, descendants, signal_each
 
 __all__ = ["main"]
 
@@ -37,8 +39,8 @@ def main() -> NoReturn:
     kernel.name_process("gproc-spawner")
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    # Shims that end are nobody's business here: the kernel reaps them.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    kernel.become_subreaper()
+    signal.signal(signal.SIGCHLD, _reap)
     gc.collect()
     gc.freeze()
     while _serve_one(requests):
@@ -51,16 +53,41 @@ def _serve_one(requests: socket.socket) -> bool:
     if not data or not fds:
         return False
     control = socket.socket(fileno=fds[0])
+    # Held back until the child is known as a shim: what is not a shim gets killed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
     try:
-        if os.fork() == 0:
+        pid = os.fork()
+        if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
             requests.close()
             run_shim(data.decode("utf-8", "surrogateescape"), control)
+        _shims.add(pid)
     except OSError as error:
-        control.sendall(encode({"failed": {"stage": 0, "errno": error.errno, "message": error.strerror}}))
+        reason = QuotaExceeded(f"the server cannot start another process now ({error.strerror}); try again later")
+        control.sendall(failure(reason, error.errno or 0))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
     control.close()
     return True
 
+
+def _reap(_number: int, _frame: object) -> None:
+    """Reap shims that ended; kill what a shim that was killed left behind: it has nobody else to answer to."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            break
+        _shims.discard(pid)
+    for pid in children(os.getpid()):
+        if pid not in _shims:
+            signal_each([pid, *descendants(pid)], signal.SIGKILL)
+
+
+_shims: set[int] = set()
 
 if __name__ == "__main__":
     main()

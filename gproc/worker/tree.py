@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-__all__ = ["descendants", "signal_each", "start_ticks"]
+__all__ = ["children", "descendants", "signal_each", "start_ticks"]
 
 
 def descendants(root: int) -> list[int]:
     """Return the process ids of all living descendants of *root*, parents before children."""
-    found = list(_children(root))
+    found = list(children(root))
     for pid in found:
-        found.extend(_children(pid))
+        found.extend(children(pid))
     return found
 
 
@@ -43,7 +43,8 @@ def start_ticks(pid: int) -> int | None:
         return None
 
 
-def _children(pid: int) -> Iterator[int]:
+def children(pid: int) -> Iterator[int]:
+    """Yield the process ids of the children of *pid* as they are now, zombies included."""
     try:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
+from gproc.errors import GprocError, InternalError
 from gproc.model import JobSpec, JobState, JobStatus, OutputPolicy, StopPolicy
 from gproc.model.document import spec_from_document, status_to_document
 from gproc.model.units import parse_signal
@@ -19,8 +20,8 @@ from gproc.store.index import Kind
 from gproc.store.records import read_record, write_record
 from gproc.store.writer import Extent, OutputWriter
 from gproc.worker import kernel
-from gproc.worker.launch import Launch, LaunchError, clean_environment, launch
-from gproc.worker.protocol import VERSION, Message, encode
+from gproc.worker.launch import Launch, LaunchError, clean_environment, explain, launch
+from gproc.worker.protocol import VERSION, Message, failure
 from gproc.worker.shim.job import Job
 from gproc.worker.shim.links import Link, Links
 from gproc.worker.shim.loop import Loop
@@ -40,7 +41,8 @@ def run_shim(directory: str, control: socket.socket) -> NoReturn:
         os.chdir(directory)
         Shim(control).run()
     except BaseException as error:  # noqa: BLE001 - the last place where anything can be said
-        _say_failed(control, errno.EIO, f"the shim failed: {error!r}")
+        number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
+        _say_failed(control, InternalError(f"the job could not be started: {error}"), number)
         os._exit(1)
     os._exit(0)
 
@@ -54,10 +56,10 @@ def _detach() -> None:
     kernel.become_subreaper()
 
 
-def _say_failed(control: socket.socket, number: int, message: str, stage: int = 0) -> None:
+def _say_failed(control: socket.socket, error: GprocError, number: int) -> None:
     try:
         control.settimeout(1.0)
-        control.sendall(encode({"failed": {"stage": stage, "errno": number, "message": message}}))
+        control.sendall(failure(error, number))
     except OSError:
         pass
 
@@ -83,10 +85,11 @@ class Shim:
 
     def run(self) -> None:
         """Run the job to its end."""
+        plan, ends = self._plan()
         try:
-            self._start()
+            self._start(plan, ends)
         except LaunchError as error:
-            _say_failed(self._control, error.errno or errno.EIO, error.strerror or "", error.stage)
+            _say_failed(self._control, explain(error, plan), error.errno or errno.EIO)
             return
         self._announced_status = self._job.status
         while not self._is_written:
@@ -106,10 +109,14 @@ class Shim:
     def _create(self, name: str) -> int:
         return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
-    def _start(self) -> None:
+    def _start(self, plan: Launch, ends: list[int]) -> None:
         """Execute the program, then write down and announce that it runs."""
         self._listen_for_signals()
-        pid = self._launch()
+        try:
+            pid = launch(plan)
+        finally:
+            for fd in ends:
+                os.close(fd)
         request = self._spec.request
         status = JobStatus(
             id=self._spec.id,
@@ -131,29 +138,24 @@ class Shim:
         # It may have ended before anybody listened.
         self._job.reap()
 
-    def _launch(self) -> int:
-        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        ends = [null, self._pump.open_pipe(Kind.STDOUT), self._pump.open_pipe(Kind.STDERR)]
-        try:
-            return launch(self._plan(*ends))
-        finally:
-            for fd in ends:
-                os.close(fd)
-
-    def _plan(self, stdin: int, stdout: int, stderr: int) -> Launch:
+    def _plan(self) -> tuple[Launch, list[int]]:
+        """Decide how the program is executed; return that, and the descriptors to close when it was."""
         request, run_as = self._spec.request, self._spec.run_as
         home = run_as.home if run_as else _own_home()
-        return Launch(
+        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        ends = [null, self._pump.open_pipe(Kind.STDOUT), self._pump.open_pipe(Kind.STDERR)]
+        plan = Launch(
             command=request.command,
             args=request.args,
             env=clean_environment(home, request.env),
             directory=_directory(home, request.working_directory),
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
+            stdin=ends[0],
+            stdout=ends[1],
+            stderr=ends[2],
             run_as=run_as,
             dies_with_parent=True,
         )
+        return plan, ends
 
     def _listen_for_signals(self) -> None:
         """Turn SIGCHLD and SIGTERM into bytes that the loop can wait for."""
@@ -182,14 +184,17 @@ class Shim:
 
     def _announce(self) -> None:
         """Tell the links what changed in this turn of the loop."""
+        self._announce_output()
+        if self._job.status is not self._announced_status and not self._job.is_over:
+            self._announced_status = self._job.status
+            self._links.announce("status")
+
+    def _announce_output(self) -> None:
         if self._writer.extent is not self._announced_extent:
             self._announced_extent = self._writer.extent
             self._links.announce("output")
             if self._stops_when_full and self._writer.is_full:
                 self._job.output_is_full(self._cap or 0)
-        if self._job.status is not self._announced_status and not self._job.is_over:
-            self._announced_status = self._job.status
-            self._links.announce("status")
 
     def _asked(self, link: Link, message: Message) -> None:
         number, text = 0, ""
@@ -237,6 +242,7 @@ class Shim:
             self._is_written = True
         except OSError:
             self._loop.at("write", _WRITE_AGAIN_SECONDS, self._write_final)
+        self._announce_output()
         self._links.announce("status")
 
     def _write_status(self, *, durable: bool) -> None:

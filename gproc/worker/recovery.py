@@ -1,0 +1,191 @@
+"""Finding jobs again after a restart. Reads directories; signals nobody whose identity is not proven.
+
+Whoever holds the lock on a job's `spec.json` is its shim. So a job that is not over and whose lock is free has lost
+its shim, and what became of the job cannot be known: it is `lost`, and no exit code is made up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gproc.errors import StateError
+from gproc.model import JobId, JobSpec, JobState, JobStatus
+from gproc.model.document import spec_from_document, status_from_document, status_to_document
+from gproc.store.directory import StateDirectory, opened
+from gproc.store.reader import stored_extent
+from gproc.store.records import read_record, write_record
+from gproc.store.writer import Extent
+from gproc.worker.kernel import boot_id
+from gproc.worker.registry import Entry
+from gproc.worker.tree import start_ticks
+
+__all__ = ["declare_lost", "extent_of", "new_entry", "pending_status", "read_jobs"]
+
+_log = logging.getLogger("gproc.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the files of a job say."""
+
+    spec: JobSpec
+    status: JobStatus | None
+    shim: dict[str, Any]
+
+
+def read_jobs(state: StateDirectory) -> list[Entry]:
+    """Return all jobs of the directory as their files tell; those that cannot be read are set aside and logged."""
+    entries = []
+    for job_id in state.job_ids():
+        try:
+            entries.append(_read_job(state.job(job_id), job_id))
+        except (StateError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            where = state.set_aside(job_id)
+            _log.error("job set aside", extra={"job": job_id, "reason": str(error), "where": str(where)})
+    return entries
+
+
+def new_entry(spec: JobSpec, status: JobStatus) -> Entry:
+    """Return the entry of an accepted job."""
+    return Entry(
+        status=status,
+        nonce=spec.nonce,
+        request_id=spec.request.request_id,
+        grace_seconds=spec.request.stop.grace.total_seconds(),
+        stop_signal=spec.request.stop.signal.name,
+    )
+
+
+def pending_status(spec: JobSpec) -> JobStatus:
+    """Return the status of a job that was accepted and not executed yet."""
+    request = spec.request
+    return JobStatus(
+        id=spec.id,
+        owner=spec.owner,
+        state=JobState.PENDING,
+        command=request.command,
+        args=request.args,
+        name=request.name,
+        labels=request.labels,
+        created_at=spec.created_at,
+    )
+
+
+def final_record(directory: Path) -> JobStatus | None:
+    """Return the final status that is written in *directory*, if there is one."""
+    try:
+        with opened(directory) as fd:
+            status = status_from_document(read_record("status.json", dir_fd=fd))
+    except (StateError, OSError, KeyError, TypeError, ValueError):
+        return None
+    return status if status.is_final else None
+
+
+def extent_of(directory: Path, status: JobStatus) -> Extent:
+    """Return how far the stored output of a job goes."""
+    try:
+        with opened(directory) as fd:
+            return stored_extent(dir_fd=fd, end=status.output_bytes if status.is_final else None)
+    except OSError:
+        return Extent(status.output_bytes, 0)
+
+
+def declare_lost(directory: Path) -> JobStatus | None:
+    """Write down that a job is lost if its shim is gone; return its final status, or None if the shim lives.
+
+    If the final record is there, that is what counts. What is left of the job is killed if it can be proven to be it.
+    """
+    with opened(directory) as fd, _lock(fd) as is_free:
+        if not is_free:
+            return None
+        stored = _read_stored(fd)
+        if stored.status is not None and stored.status.is_final:
+            return stored.status
+        rebooted = bool(stored.shim) and stored.shim.get("boot_id") != boot_id()
+        if not rebooted:
+            _kill_remains(stored)
+        status = _lost(stored, fd, "the machine was restarted" if rebooted else "its shim ended unexpectedly")
+        write_record("status.json", status_to_document(status) | {"shim": stored.shim}, dir_fd=fd)
+        return status
+
+
+def _read_job(directory: Path, job_id: JobId) -> Entry:
+    with opened(directory) as fd:
+        stored = _read_stored(fd)
+        if stored.spec.id != job_id:
+            raise StateError("its record is about another job")
+        status = stored.status or pending_status(stored.spec)
+        entry = new_entry(stored.spec, status)
+        if status.is_final:
+            entry.extent = stored_extent(dir_fd=fd, end=status.output_bytes)
+    return entry
+
+
+def _read_stored(fd: int) -> _Stored:
+    spec = spec_from_document(read_record("spec.json", dir_fd=fd))
+    try:
+        document = read_record("status.json", dir_fd=fd)
+        status = status_from_document(document)
+    except FileNotFoundError:
+        return _Stored(spec, None, {})
+    except (StateError, KeyError, TypeError, ValueError) as error:
+        _log.error("status record unreadable", extra={"job": spec.id, "reason": str(error)})
+        return _Stored(spec, None, {})
+    if (status.id, status.owner) != (spec.id, spec.owner):
+        raise StateError("its two records do not agree")
+    return _Stored(spec, status, document.get("shim", {}))
+
+
+@contextmanager
+def _lock(dir_fd: int) -> Iterator[bool]:
+    """Hold the shim's lock, if it is free; yield whether it is."""
+    fd = os.open("spec.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(fd)
+
+
+def _lost(stored: _Stored, dir_fd: int, reason: str) -> JobStatus:
+    status = stored.status or pending_status(stored.spec)
+    if stored.status is None:
+        reason = "the server or its shim ended while it was being started; whether it ran cannot be known"
+    try:
+        size = stored_extent(dir_fd=dir_fd).end
+    except OSError:
+        size = status.output_bytes
+    created = status.created_at or datetime.now(UTC)
+    return replace(
+        status,
+        state=JobState.LOST,
+        reason=reason,
+        ended_at=max(datetime.now(UTC), created),
+        output_bytes=size,
+        exit_code=None,
+        signal="",
+    )
+
+
+def _kill_remains(stored: _Stored) -> None:
+    """Kill the session of a job without a shim, if its leader is still the process that was started then."""
+    status = stored.status
+    if status is None or not status.pid or start_ticks(status.pid) != stored.shim.get("start_ticks"):
+        return
+    try:
+        os.killpg(status.pid, signal.SIGKILL)
+    except OSError as error:
+        _log.warning("remains not killed", extra={"job": status.id, "reason": error.strerror})
