@@ -1,0 +1,257 @@
+"""The client without ``await``, for scripts.
+
+::
+
+    from gproc.client import blocking
+
+    with blocking.Client("localhost:3000", cacert=..., cert=..., key=...) as client:
+        job = client.start("ping", ["-c", "3", "localhost"])
+        for piece in job.output():
+            ...
+        print(job.wait().exit_code)
+
+An event loop runs in a thread of its own and does the work; names, arguments and errors are those of `gproc.client`.
+One client may be used from many threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from signal import Signals
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from gproc import client as waiting
+from gproc.model import Chunk, Gap, JobId, JobRequest, JobStatus
+
+__all__ = ["Client", "Job", "Output"]
+
+_T = TypeVar("_T")
+
+
+class Client:
+    """`gproc.client.Client` whose methods return when they are done. Use it under ``with``."""
+
+    def __init__(self, addr: str, *, cacert: str | Path, cert: str | Path, key: str | Path, **options: Any) -> None:
+        self._client = waiting.Client(addr, cacert=cacert, cert=cert, key=key, **options)
+        self._loop = _Loop()
+
+    @property
+    def address(self) -> str:
+        """The server's HOST:PORT."""
+        return self._client.address
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and end the thread; jobs go on. Closing again does nothing."""
+        self._loop.close(self._client.aclose())
+
+    def connect(self) -> None:
+        """Be connected; raises `Unavailable` or `CertificateRefused`."""
+        self._loop.run(self._client.connect())
+
+    def start(self, command: str, args: Iterable[str] = (), **options: Any) -> Job:
+        """Start a job; return it once the program was executed. *options* are those of `gproc.client.Client.start`."""
+        return Job(self._loop, self._loop.run(self._client.start(command, tuple(args), **options)))
+
+    def submit(self, request: JobRequest) -> Job:
+        """Do as `start`, with a `JobRequest`."""
+        return Job(self._loop, self._loop.run(self._client.submit(request)))
+
+    def job(self, job_id: str) -> Job:
+        """Return the job with that id, without asking the server."""
+        return Job(self._loop, self._client.job(job_id))
+
+    def status(self, job_id: JobId) -> JobStatus:
+        """Return the current status."""
+        return self._loop.run(self._client.status(job_id))
+
+    def wait(self, job_id: JobId) -> JobStatus:
+        """Return the final status, once it is."""
+        return self._loop.run(self._client.wait(job_id))
+
+    def stop(self, job_id: JobId, **options: Any) -> JobStatus:
+        """Stop a job and all it started; return its final status."""
+        return self._loop.run(self._client.stop(job_id, **options))
+
+    def signal(self, job_id: JobId, signal: Signals | str) -> JobStatus:
+        """Send a signal to a job's process group."""
+        return self._loop.run(self._client.signal(job_id, signal))
+
+    def remove(self, job_id: JobId) -> None:
+        """Forget a finished job and its output."""
+        self._loop.run(self._client.remove(job_id))
+
+    def list(self, **filters: Any) -> Iterator[JobStatus]:
+        """Return the caller's own jobs that pass every filter, newest first."""
+        return _Items(self._loop, self._client.list(**filters))
+
+    def watch(self, ids: Iterable[JobId] = ()) -> _Items[JobStatus]:
+        """Return the current status of each job, then every change; ends when all *ids* are final."""
+        return _Items(self._loop, self._client.watch(ids))
+
+
+class Job:
+    """`gproc.client.Job` whose methods return when they are done."""
+
+    def __init__(self, loop: _Loop, job: waiting.Job) -> None:
+        self._loop = loop
+        self._job = job
+
+    def __repr__(self) -> str:
+        return repr(self._job)
+
+    @property
+    def id(self) -> JobId:
+        """Identifies the job."""
+        return self._job.id
+
+    @property
+    def status(self) -> JobStatus | None:
+        """The last status known."""
+        return self._job.status
+
+    def output(self, **options: Any) -> Output:
+        """Return the output as an iterator of `Chunk` and `Gap`; *options* are those of `gproc.client.Job.output`."""
+        return Output(self._loop, self._job.output(**options))
+
+    def refresh(self) -> JobStatus:
+        """Ask for the current status and return it."""
+        return self._loop.run(self._job.refresh())
+
+    def wait(self) -> JobStatus:
+        """Return the final status, once it is."""
+        return self._loop.run(self._job.wait())
+
+    def stop(self, *, signal: Signals | str | None = None, grace: timedelta | float | None = None) -> JobStatus:
+        """Stop the job and all it started; return the final status."""
+        return self._loop.run(self._job.stop(signal=signal, grace=grace))
+
+    def signal(self, signal: Signals | str) -> JobStatus:
+        """Send a signal to the job's process group."""
+        return self._loop.run(self._job.signal(signal))
+
+    def remove(self) -> None:
+        """Forget the finished job and its output."""
+        self._loop.run(self._job.remove())
+
+
+class _Items(Generic[_T]):
+    """An asynchronous iterator as an ordinary one."""
+
+    def __init__(self, loop: _Loop, items: AsyncGenerator[_T, None] | waiting.Output) -> None:
+        self._loop = loop
+        self._items: Any = items
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> _T:
+        item: _T | _End = self._loop.run(_next_or_end(self._items))
+        if isinstance(item, _End):
+            raise StopIteration
+        return item
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop and tell the server; closing again does nothing."""
+        self._loop.run(self._items.aclose())
+
+
+class Output(_Items[Chunk | Gap]):
+    """`gproc.client.Output` as an ordinary iterator."""
+
+    def __init__(self, loop: _Loop, output: waiting.Output) -> None:
+        super().__init__(loop, output)
+        self._output = output
+
+    @property
+    def offset(self) -> int:
+        """The next byte wanted: ask for it to go on later."""
+        return self._output.offset
+
+    @property
+    def end(self) -> JobStatus | None:
+        """The status it ended with; None before."""
+        return self._output.end
+
+    @property
+    def breaks(self) -> int:
+        """How often the connection broke."""
+        return self._output.breaks
+
+
+class _End:
+    """There are no more items."""
+
+
+async def _next_or_end(items: Any) -> Any:
+    return await anext(items, _End())
+
+
+class _Loop:
+    """An event loop in a thread of its own, from the first call until it is closed."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Return what *work* returns; if this thread is interrupted meanwhile, *work* is cancelled."""
+        future = asyncio.run_coroutine_threadsafe(work, self._started(work))
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self, last: Coroutine[Any, Any, None]) -> None:
+        """Do the *last* work, then end loop and thread."""
+        with self._lock:
+            self._is_closed = True
+            loop, thread = self._loop, self._thread
+            self._loop = None
+        if loop is None or thread is None:
+            last.close()
+            return
+        asyncio.run_coroutine_threadsafe(last, loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+    def _started(self, work: Coroutine[Any, Any, Any]) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._is_closed:
+                work.close()
+                raise RuntimeError("this client is closed; make a new one")
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=self._serve, args=(self._loop,), name="gproc-client", daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+    @staticmethod
+    def _serve(loop: asyncio.AbstractEventLoop) -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.get_loop().run_forever()

@@ -1,0 +1,294 @@
+"""A client of one server."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from signal import Signals
+from types import TracebackType
+from typing import Self, TypeVar
+
+from gproc.client.address import parse_address
+from gproc.client.connection import Connection
+from gproc.client.job import Job
+from gproc.client.output import Output
+from gproc.client.persistence import Persistence
+from gproc.client.resume import Patience
+from gproc.client.tls import client_context
+from gproc.errors import InternalError, InvalidArgument, Unavailable
+from gproc.model import (
+    JobId,
+    JobRequest,
+    JobState,
+    JobStatus,
+    Limits,
+    OutputRange,
+    StopPolicy,
+    Stream,
+    TerminalSize,
+    parse_job_id,
+)
+from gproc.model.units import parse_signal
+from gproc.wire import (
+    ListQuery,
+    Method,
+    SignalQuery,
+    StopQuery,
+    list_query_to_message,
+    messages,
+    page_from_message,
+    request_to_message,
+    signal_to_message,
+    status_from_message,
+    stop_to_message,
+    watch_to_message,
+)
+from gproc.wire.methods import LIST, REMOVE, SIGNAL, START, STATUS, STOP, WAIT, WATCH
+
+__all__ = ["Client", "Page"]
+
+_Request = TypeVar("_Request")
+_Reply = TypeVar("_Reply")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some jobs, newest first, and the token of the page after them."""
+
+    jobs: tuple[JobStatus, ...]
+    next_page_token: str = ""
+
+
+class Client:
+    """Starts, watches and steers jobs on one server, as the one that the certificate names.
+
+    Use it under ``async with``. It connects at the first call and again after a break; calls that can safely be
+    repeated are, for as long as *patience* says. *timeout* is how many seconds a call may take, attempts included;
+    `wait` and `stop` take as long as the job does. The constructor raises `ConfigError` if a file cannot be used.
+    """
+
+    def __init__(  # noqa: PLR0913 -- an address, three files, and two settings with defaults
+        self,
+        addr: str,
+        *,
+        cacert: str | Path,
+        cert: str | Path,
+        key: str | Path,
+        timeout: float = 30.0,
+        patience: Patience | None = None,
+    ) -> None:
+        self._connection = Connection(parse_address(addr), client_context(cacert=cacert, cert=cert, key=key))
+        self._timeout = timeout
+        self._patience = patience or Patience()
+
+    @property
+    def address(self) -> str:
+        """The server's HOST:PORT."""
+        return str(self._connection.address)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection; jobs go on. Calls under way fail with `Unavailable`."""
+        await self._connection.aclose()
+
+    async def connect(self) -> None:
+        """Be connected; raises `Unavailable` or `CertificateRefused` at once, without trying again."""
+        await self._connection.connect()
+
+    async def start(  # noqa: PLR0913 -- the fields of a request, each of which has a default
+        self,
+        command: str,
+        args: Sequence[str] = (),
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "",
+        name: str = "",
+        labels: Mapping[str, str] | None = None,
+        timeout: timedelta | float | None = None,  # noqa: ASYNC109 -- the job's, not the call's
+        stop: StopPolicy | None = None,
+        stdin: bool = False,
+        tty: TerminalSize | None = None,
+        limits: Limits | None = None,
+        request_id: str = "",
+    ) -> Job:
+        """Start a job; return it once the program was executed.
+
+        *timeout* is how long the job may run. A lost reply never makes the program run twice: every attempt carries the
+        same *request_id*, made up here if you give none. Raises `CommandNotFound` and other `StartFailed`,
+        `InvalidArgument`, `PermissionDenied`, `QuotaExceeded`.
+        """
+        return await self.submit(
+            JobRequest(
+                command=command,
+                args=tuple(args),
+                env=env or {},
+                working_directory=cwd,
+                name=name,
+                labels=labels or {},
+                request_id=request_id,
+                timeout=_duration(timeout),
+                stop=stop or StopPolicy(),
+                stdin=stdin,
+                tty=tty,
+                limits=limits or Limits(),
+            )
+        )
+
+    async def submit(self, request: JobRequest) -> Job:
+        """Do as `start`, with a `JobRequest`."""
+        if not request.request_id:
+            request = replace(request, request_id=secrets.token_hex(16))
+        status = await self._status_of(START, request_to_message(request))
+        return Job(self, status.id, status)
+
+    def job(self, job_id: str) -> Job:
+        """Return the job with that id, without asking the server; raises `InvalidArgument` if it is no id."""
+        return Job(self, parse_job_id(job_id))
+
+    async def status(self, job_id: JobId) -> JobStatus:
+        """Return the current status; raises `JobNotFound`."""
+        return await self._status_of(STATUS, messages.StatusRequest(id=parse_job_id(job_id)))
+
+    async def wait(self, job_id: JobId) -> JobStatus:
+        """Return the final status, once it is; takes as long as the job does."""
+        return _status(await self._call(WAIT, messages.WaitRequest(id=parse_job_id(job_id)), None))
+
+    async def stop(
+        self, job_id: JobId, *, signal: Signals | str | None = None, grace: timedelta | float | None = None
+    ) -> JobStatus:
+        """Stop a job and all it started; return its final status. None means as the job was started with."""
+        query = StopQuery(
+            job_id=parse_job_id(job_id), signal=None if signal is None else _signal(signal), grace=_duration(grace)
+        )
+        return _status(await self._call(STOP, stop_to_message(query), None))
+
+    async def signal(self, job_id: JobId, signal: Signals | str) -> JobStatus:
+        """Send a signal to a job's process group; raises `JobFinished` if it is over. Sent once, never repeated."""
+        query = SignalQuery(job_id=parse_job_id(job_id), signal=_signal(signal))
+        return _status(await self._call_once(SIGNAL, signal_to_message(query)))
+
+    async def remove(self, job_id: JobId) -> None:
+        """Forget a finished job and its output; raises `JobRunning` if it is not over."""
+        await self._call_once(REMOVE, messages.RemoveRequest(id=parse_job_id(job_id)))
+
+    async def page(self, query: ListQuery) -> Page:
+        """Return one page of the caller's own jobs, newest first."""
+        jobs, token = page_from_message(await self._call(LIST, list_query_to_message(query), self._timeout))
+        return Page(jobs=jobs, next_page_token=token)
+
+    async def list(
+        self,
+        *,
+        states: Iterable[JobState] = (),
+        labels: Mapping[str, str] | None = None,
+        id_prefix: str = "",
+        name: str = "",
+        page_size: int = 100,
+    ) -> AsyncGenerator[JobStatus, None]:
+        """Yield the caller's own jobs that pass every filter, newest first, fetched page by page."""
+        query = ListQuery(
+            states=frozenset(states), labels=labels or {}, id_prefix=id_prefix, name=name, page_size=page_size
+        )
+        while True:
+            page = await self.page(query)
+            for status in page.jobs:
+                yield status
+            if not page.next_page_token:
+                return
+            query = replace(query, page_token=page.next_page_token)
+
+    async def watch(
+        self, ids: Iterable[JobId] = (), *, patience: Patience | None = None
+    ) -> AsyncGenerator[JobStatus, None]:
+        """Yield the current status of each job, then every change; of all the caller's jobs if there is no id.
+
+        Ends when all *ids* are final. A broken connection is mended, and what has not changed is not told again.
+        """
+        wanted = tuple(ids)
+        message = watch_to_message(wanted)
+        known: dict[JobId, JobStatus] = {}
+        persistence = Persistence(patience or self._patience, self._connection)
+        while True:
+            try:
+                async with aclosing(self._connection.replies(WATCH, message)) as replies:
+                    async for reply in replies:
+                        persistence.progress()
+                        status = _status(reply)
+                        if known.get(status.id) != status:
+                            known[status.id] = status
+                            yield status
+                if wanted and all(job_id in known and known[job_id].is_final for job_id in wanted):
+                    return
+                raise Unavailable(f"{self.address}: the stream of statuses was closed before its end")  # noqa: TRY301
+            except Unavailable as error:
+                await persistence.pause(error)
+
+    def output(  # noqa: PLR0913 -- the fields of a range, each of which has a default
+        self,
+        job_id: JobId,
+        *,
+        offset: int = 0,
+        follow: bool = True,
+        streams: Iterable[Stream] = (),
+        tail_bytes: int | None = None,
+        tail_lines: int | None = None,
+        since: datetime | None = None,
+        patience: Patience | None = None,
+        on_status: Callable[[JobStatus], object] | None = None,
+    ) -> Output:
+        """Return a job's output as an iterator: see `Job.output`. *on_status* is told the status it ends with."""
+        wanted = OutputRange(
+            offset=offset,
+            follow=follow,
+            streams=frozenset(streams) or frozenset(Stream),
+            tail_bytes=tail_bytes,
+            tail_lines=tail_lines,
+            since=since,
+        )
+        return Output(self._connection, parse_job_id(job_id), wanted, patience or self._patience, on_status)
+
+    async def _status_of(self, method: Method[_Request, messages.JobStatus], request: _Request) -> JobStatus:
+        return _status(await self._call(method, request, self._timeout))
+
+    async def _call(self, method: Method[_Request, _Reply], request: _Request, seconds: float | None) -> _Reply:
+        """Call, and call again if the connection broke: only for what may be repeated."""
+
+        async def attempt(left: float | None) -> _Reply:
+            return await self._connection.call(method, request, seconds=left)
+
+        return await Persistence(self._patience, self._connection).keep_trying(attempt, seconds=seconds)
+
+    async def _call_once(self, method: Method[_Request, _Reply], request: _Request) -> _Reply:
+        """Connect, with as many attempts as it takes, then call once."""
+
+        async def attempt(_left: float | None) -> None:
+            await self._connection.connect()
+
+        await Persistence(self._patience, self._connection).keep_trying(attempt, seconds=self._timeout)
+        return await self._connection.call(method, request, seconds=self._timeout)
+
+
+def _status(message: messages.JobStatus) -> JobStatus:
+    try:
+        return status_from_message(message)
+    except InvalidArgument as error:
+        raise InternalError(f"the server's status of job {message.id} cannot be read: {error}") from None
+
+
+def _signal(signal: Signals | str) -> Signals:
+    return signal if isinstance(signal, Signals) else parse_signal(signal)
+
+
+def _duration(duration: timedelta | float | None) -> timedelta | None:
+    return timedelta(seconds=duration) if isinstance(duration, int | float) else duration

@@ -1,0 +1,66 @@
+"""Trying again: the acting half of `gproc.client.resume`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from gproc.client.connection import Connection
+from gproc.client.resume import Backoff, Patience
+from gproc.errors import CertificateRefused, DeadlineExceeded, GprocError, Unavailable
+
+__all__ = ["OnBreak", "Persistence"]
+
+OnBreak = Callable[[GprocError, float], None]
+"""Told of each break, and how many seconds the pause before the next attempt will be."""
+
+_T = TypeVar("_T")
+
+
+class Persistence:
+    """Pauses between attempts, and gives up in time."""
+
+    def __init__(self, patience: Patience, connection: Connection, on_break: OnBreak | None = None) -> None:
+        self._patience = patience
+        self._connection = connection
+        self._backoff = Backoff(patience, random.random)
+        self._attempt_began = time.monotonic()
+        self.on_break = on_break
+        self.breaks = 0
+        """How many failures were mended, or are being mended."""
+
+    def progress(self) -> None:
+        """Take note that the last attempt was worth something."""
+        self._backoff.progress()
+
+    async def pause(self, error: Unavailable) -> None:
+        """Sleep before the next attempt; raise *error* instead if trying again is pointless or the patience is over."""
+        now = time.monotonic()
+        if now - self._attempt_began > self._patience.max_delay:
+            self._backoff.progress()  # it had held for a while
+        delay = self._backoff.failed(now=now, was_reached=self._connection.was_reached)
+        if delay is None or self._connection.is_closed or isinstance(error, CertificateRefused):
+            raise error
+        self.breaks += 1
+        if self.on_break is not None:
+            self.on_break(error, delay)
+        await asyncio.sleep(delay)
+        self._attempt_began = time.monotonic()
+
+    async def keep_trying(self, attempt: Callable[[float | None], Awaitable[_T]], *, seconds: float | None) -> _T:
+        """Return what *attempt* returns, called until it does not raise `Unavailable` or the patience is over.
+
+        All attempts together take at most that many *seconds*, if given; each is told how many are left.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        while True:
+            left = None if end is None else end - time.monotonic()
+            try:
+                return await attempt(left)
+            except Unavailable as error:
+                if end is not None and time.monotonic() + self._patience.first_delay >= end:
+                    raise DeadlineExceeded(f"{error} (tried for {seconds:g} s)") from error
+                await self.pause(error)

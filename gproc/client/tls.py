@@ -1,0 +1,82 @@
+"""The client's half of mutual TLS: which server it believes, and how it proves who it is."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+from gproc.errors import ConfigError
+
+__all__ = ["client_context"]
+
+_FOR_OTHERS = 0o077
+_WHAT = {
+    "cacert": "the certificate of the authority, as ca.crt",
+    "cert": "your certificate, as alice.crt",
+    "key": "the key of your certificate, as alice.key",
+}
+
+
+def client_context(*, cacert: str | Path, cert: str | Path, key: str | Path) -> ssl.SSLContext:
+    """Return a context that speaks TLS 1.3 only, believes *cacert* only, and shows *cert*.
+
+    Raises `ConfigError`, naming the file, if one cannot be read or used, or if others can read the key.
+    """
+    for setting, path in (("cacert", cacert), ("cert", cert), ("key", key)):
+        _check_readable(setting, Path(path))
+    _check_private(Path(key))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.hostname_checks_common_name = False
+    context.set_alpn_protocols(["h2"])
+    _load_authority(context, Path(cacert))
+    _load_identity(context, Path(cert), Path(key))
+    return context
+
+
+def _check_readable(setting: str, path: Path) -> None:
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{setting} {path}: {error.strerror}; give {_WHAT[setting]}") from None
+
+
+def _check_private(key: Path) -> None:
+    mode = os.stat(key).st_mode  # noqa: PTH116 -- the file that the link leads to counts
+    if mode & _FOR_OTHERS:
+        raise ConfigError(f"key {key}: others can read it (mode {mode & 0o777:04o}); `chmod 600 {key}`")
+
+
+def _load_authority(context: ssl.SSLContext, cacert: Path) -> None:
+    try:
+        context.load_verify_locations(cafile=cacert)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(f"cacert {cacert}: not a certificate ({_reason(error)}); give {_WHAT['cacert']}") from None
+
+
+def _load_identity(context: ssl.SSLContext, cert: Path, key: Path) -> None:
+    try:
+        context.load_cert_chain(cert, key, password=_no_password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ConfigError(f"key {key}: not the key of {cert}; give the two that were issued together") from None
+        raise ConfigError(f"cert {cert}, key {key}: cannot be used ({_reason(error)}); give a PEM pair") from None
+    except _EncryptedError:
+        raise ConfigError(
+            f"key {key}: encrypted with a password; write it without one: `openssl pkey -in {key} -out NEW`"
+        ) from None
+
+
+class _EncryptedError(Exception):
+    """The key wants a password, and there is nobody to ask."""
+
+
+def _no_password() -> str:
+    raise _EncryptedError
+
+
+def _reason(error: OSError) -> str:
+    reason = getattr(error, "reason", None)
+    return reason.lower().replace("_", " ") if reason else (error.strerror or "unreadable")
