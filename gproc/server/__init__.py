@@ -1,0 +1,32 @@
+"""The server: a door to the jobs of one state directory, for clients who prove who they are.
+
+`serve` runs it, as told by `ServeOptions`; `gproc.server.app` shows how it is put together. Importing this package
+costs nothing: the names are looked up when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gproc.server.app import RunningServer, open_server, serve
+    from gproc.server.options import ServeOptions
+    from gproc.server.policy import Quotas, Rule
+
+__all__ = ["Quotas", "Rule", "RunningServer", "ServeOptions", "open_server", "serve"]
+
+_HOMES = {
+    "Quotas": "gproc.server.policy",
+    "Rule": "gproc.server.policy",
+    "RunningServer": "gproc.server.app",
+    "ServeOptions": "gproc.server.options",
+    "open_server": "gproc.server.app",
+    "serve": "gproc.server.app",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gproc.server' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,48 @@
+"""What a server is told when it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from gproc.errors import ConfigError
+from gproc.model import Identity
+from gproc.server.policy import Quotas, Rule
+
+__all__ = ["ServeOptions", "parse_address"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """Everything a server needs to know; raises `ConfigError` if the address makes no sense."""
+
+    addr: str
+    """``HOST:PORT``, ``[V6]:PORT``, or ``:PORT`` for all interfaces; port 0 takes a free one."""
+    cacert: Path
+    cert: Path
+    key: Path
+    state_dir: Path
+    crl: Path | None = None
+    run_as: str | None = None
+    """The Unix user that jobs run as, unless `users` says otherwise."""
+    users: Mapping[Identity, str] = field(default_factory=dict)
+    """The Unix user of each owner."""
+    rules: tuple[Rule, ...] = ()
+    quotas: Quotas = field(default_factory=Quotas)
+    drain: timedelta = timedelta(seconds=5)
+    """How long running requests may take once the server has been asked to end."""
+    json_logs: bool = False
+
+    def __post_init__(self) -> None:
+        parse_address(self.addr)
+
+
+def parse_address(addr: str) -> tuple[str | None, int]:
+    """Return host (None: all interfaces) and port of *addr*; raise `ConfigError` if it has none."""
+    host, colon, port = addr.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+        raise ConfigError(f"address {addr!r}: must be HOST:PORT, as localhost:3000; port 0 takes a free one")
+    return host or None, int(port)

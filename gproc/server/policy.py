@@ -1,0 +1,113 @@
+"""Who may run what, and how much of it. Decisions only: no clock, no connection, no job.
+
+Rules speak about commands, not about what commands do: whoever may run a shell may run everything. An allow list is
+therefore checked strictly (a bare name counts only while the request leaves the search path and the loader alone),
+and a deny list is a courtesy that keeps people from accidents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from posixpath import basename, isabs, join, normpath
+
+from gproc.errors import PermissionDenied, QuotaExceeded
+from gproc.model import Identity, JobRequest
+
+__all__ = ["Bucket", "Quotas", "Rule", "check_command", "check_quota", "take_token"]
+
+_STEERING = ("PATH", "LD_*")
+"""Variables that change which program a name means, or what is loaded into it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What the owners that match a glob may run.
+
+    A pattern without a slash speaks about a program's bare name, one with a slash about its whole path.
+    """
+
+    owner: str = "*"
+    allow: tuple[str, ...] = ()
+    """Empty: everything that is not denied."""
+    deny: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quotas:
+    """How much each owner may have at once; None means no limit."""
+
+    running_jobs: int | None = None
+    followers: int | None = 4096
+    connections: int | None = 256
+    starts_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Permissions to start: it fills with time, and a start takes one."""
+
+    tokens: float
+    at: float
+
+
+def check_command(rules: Sequence[Rule], owner: Identity, request: JobRequest) -> None:
+    """Return if *owner* may run the command of *request*, else raise `PermissionDenied`.
+
+    The first rule for the owner decides; without one, everything is allowed.
+    """
+    for rule in rules:
+        if fnmatchcase(owner, rule.owner):
+            _check_denied(rule, owner, request.command)
+            _check_allowed(rule, owner, request)
+            return
+
+
+def _check_denied(rule: Rule, owner: Identity, command: str) -> None:
+    if any(fnmatchcase(_subject(pattern, command), pattern) for pattern in rule.deny):
+        raise PermissionDenied(f"command {command!r}: the policy of this server denies it to {owner}")
+
+
+def _check_allowed(rule: Rule, owner: Identity, request: JobRequest) -> None:
+    if not rule.allow:
+        return
+    for variable in request.env:
+        if any(fnmatchcase(variable, pattern) for pattern in _STEERING):
+            raise PermissionDenied(
+                f"variable {variable}: not allowed, because it changes what the commands allowed to {owner} mean"
+            )
+    if not any(_allows(pattern, request) for pattern in rule.allow):
+        raise PermissionDenied(f"command {request.command!r}: not among those the policy of this server allows {owner}")
+
+
+def _allows(pattern: str, request: JobRequest) -> bool:
+    command = request.command
+    if "/" not in pattern:
+        return "/" not in command and fnmatchcase(command, pattern)
+    if "/" not in command:
+        return False
+    path = normpath(join(request.working_directory, command))
+    return isabs(path) and fnmatchcase(path, pattern)
+
+
+def _subject(pattern: str, command: str) -> str:
+    return normpath(command) if "/" in pattern else basename(command)
+
+
+def check_quota(what: str, limit: int | None, current: int, owner: Identity) -> None:
+    """Return if *owner*, who has *current* of *what*, may have one more; else raise `QuotaExceeded`."""
+    if limit is not None and current >= limit:
+        raise QuotaExceeded(f"{what}: {owner} has {current}, and this server allows {limit}; end some and try again")
+
+
+def take_token(bucket: Bucket | None, rate: float, now: float, owner: Identity) -> Bucket:
+    """Return the bucket after one start, or raise `QuotaExceeded` if it is empty.
+
+    It fills with *rate* tokens a second, holds one second's worth (at least one), and is full at first.
+    """
+    full = max(1.0, rate)
+    tokens = full if bucket is None else min(full, bucket.tokens + max(0.0, now - bucket.at) * rate)
+    if tokens < 1.0:
+        raise QuotaExceeded(f"starts: {owner} may start {rate:g} jobs a second; try again in a moment")
+    return Bucket(tokens - 1.0, now)

@@ -1,0 +1,230 @@
+"""``gproc.v1.JobService``: one short method for each rpc, message in, message out.
+
+The methods only translate; what happens to jobs is the supervisor's affair. Every rpc speaks of the caller's own jobs:
+the owner goes along to the supervisor, and for it other owners' jobs do not exist.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from grpclib.const import Handler
+from grpclib.exceptions import GRPCError
+from grpclib.server import Stream
+from h2.exceptions import ProtocolError
+
+from gproc import wire
+from gproc.errors import GprocError, InternalError, InvalidArgument, Unimplemented
+from gproc.model import Identity, JobRequest, JobState, JobStatus, OutputEvent
+from gproc.server.connections import Connections
+from gproc.server.drain import Gate
+from gproc.server.ledger import Ledger
+from gproc.server.log import EventLog, describe
+from gproc.server.policy import Rule, check_command
+from gproc.server.users import Users
+from gproc.wire import METHODS, messages
+from gproc.worker import Supervisor
+
+__all__ = ["Access", "JobService"]
+
+_Stream = Stream[Any, Any]
+_Handle = Callable[[_Stream], Awaitable[None]]
+
+_LIVE = frozenset(state for state in JobState if not state.is_final)
+_COUNTED_AT_ONCE = 1000
+
+
+@dataclass(slots=True)
+class Access:
+    """Who may do what, as of now: replaced when the server reloads."""
+
+    users: Users
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobService:
+    """Answers the rpcs."""
+
+    supervisor: Supervisor
+    connections: Connections
+    gate: Gate
+    ledger: Ledger
+    access: Access
+    log: EventLog
+
+    def __mapping__(self) -> dict[str, Handler]:
+        """Return the rpcs by path, as grpclib wants them."""
+        handles: dict[str, _Handle] = {
+            "Start": self._unary(self.start),
+            "Status": self._unary(self.status),
+            "Stop": self._unary(self.stop),
+            "GetOutput": self._streaming(self.get_output, self._send_output),
+            "Signal": self._unary(self.signal),
+            "Wait": self._unary(self.wait),
+            "List": self._unary(self.list),
+            "Watch": self._streaming(self.watch, self._send_status),
+            "Attach": self.attach,
+            "Remove": self._unary(self.remove),
+        }
+        return {METHODS[name].path: METHODS[name].handler(self._guarded(name, handles[name])) for name in handles}
+
+    async def start(self, message: messages.JobRequest, owner: Identity) -> messages.JobStatus:
+        """Start a job, if the policy and the quotas let the owner."""
+        request = wire.request_from_message(message)
+        _check_supported(request)
+        check_command(self.access.rules, owner, request)
+        run_as = self.access.users.of(owner)
+        self.ledger.count_start(owner, lambda: self._running(owner))
+        status = await self.supervisor.submit(request, owner=owner, run_as=run_as)
+        user = run_as.user if run_as else None
+        self.log.info("job_started", owner=owner, job=status.id, pid=status.pid, command=status.command, user=user)
+        return wire.status_to_message(status)
+
+    async def status(self, message: messages.StatusRequest, owner: Identity) -> messages.JobStatus:
+        """Tell how a job is."""
+        return wire.status_to_message(self.supervisor.status(wire.job_id_from_message(message), owner=owner))
+
+    async def stop(self, message: messages.StopRequest, owner: Identity) -> messages.JobStatus:
+        """Stop a job; when the server drains meanwhile, the stop goes on without it."""
+        query = wire.stop_from_message(message)
+        self.supervisor.status(query.job_id, owner=owner)  # raises for a stranger's job before anything is logged
+        self.log.info("job_stop", owner=owner, job=query.job_id)
+        stopping = self.supervisor.stop(query.job_id, owner=owner, signal=query.signal, grace=query.grace)
+        with self.gate.following() as follower:
+            return wire.status_to_message(await follower.wait_for(stopping))
+
+    def get_output(self, message: messages.GetOutputRequest, owner: Identity) -> AsyncIterator[OutputEvent]:
+        """Replay and follow a job's output."""
+        job_id, wanted = wire.output_range_from_message(message)
+        return self.supervisor.output_events(job_id, wanted, owner=owner)
+
+    async def signal(self, message: messages.SignalRequest, owner: Identity) -> messages.JobStatus:
+        """Send a signal to a job."""
+        query = wire.signal_from_message(message)
+        status = await self.supervisor.signal(query.job_id, query.signal, owner=owner)
+        self.log.info("job_signalled", owner=owner, job=query.job_id, signal=query.signal.name)
+        return wire.status_to_message(status)
+
+    async def wait(self, message: messages.WaitRequest, owner: Identity) -> messages.JobStatus:
+        """Answer when a job is final."""
+        job_id = wire.job_id_from_message(message)
+        with self.ledger.following(owner), self.gate.following() as follower:
+            return wire.status_to_message(await follower.wait_for(self.supervisor.wait(job_id, owner=owner)))
+
+    async def list(self, message: messages.ListRequest, owner: Identity) -> messages.ListResponse:
+        """Tell one page of the owner's jobs."""
+        query = wire.list_query_from_message(message)
+        page = self.supervisor.list(
+            owner=owner,
+            page_size=query.page_size,
+            page_token=query.page_token,
+            states=query.states,
+            labels=query.labels,
+            id_prefix=query.id_prefix,
+            name=query.name,
+        )
+        return wire.page_to_message(page.jobs, page.next_page_token)
+
+    def watch(self, message: messages.WatchRequest, owner: Identity) -> AsyncIterator[JobStatus]:
+        """Tell how jobs are, and every change."""
+        return self.supervisor.watch(wire.watch_from_message(message), owner=owner)
+
+    async def attach(self, _stream: _Stream) -> None:
+        """Refuse: not built yet."""
+        raise Unimplemented("Attach: this server cannot join a running job yet; follow it with GetOutput")
+
+    async def remove(self, message: messages.RemoveRequest, owner: Identity) -> messages.RemoveResponse:
+        """Forget a finished job."""
+        job_id = wire.job_id_from_message(message)
+        await self.supervisor.remove(job_id, owner=owner)
+        self.log.info("job_removed", owner=owner, job=job_id)
+        return messages.RemoveResponse()
+
+    def _unary(self, answer: Callable[[Any, Identity], Awaitable[object]]) -> _Handle:
+        """Return what reads one message and sends the answer to it."""
+
+        async def handle(stream: _Stream) -> None:
+            message = await _only_message(stream)
+            await stream.send_message(await answer(message, self._owner_of(stream)))
+
+        return handle
+
+    def _streaming(
+        self,
+        events_of: Callable[[Any, Identity], AsyncIterator[Any]],
+        send: Callable[[_Stream, Any], Awaitable[None]],
+    ) -> _Handle:
+        """Return what reads one message and sends events until they end.
+
+        When the client leaves, or the server drains, the events are closed at once.
+        """
+
+        async def handle(stream: _Stream) -> None:
+            message, owner = await _only_message(stream), self._owner_of(stream)
+            with self.ledger.following(owner), self.gate.following() as follower:
+                async with aclosing(_closable(events_of(message, owner))) as events:
+                    while (event := await follower.wait_for(anext(events, None))) is not None:
+                        await send(stream, event)
+
+        return handle
+
+    async def _send_output(self, stream: _Stream, event: OutputEvent) -> None:
+        await stream.send_message(wire.event_to_message(event))
+
+    async def _send_status(self, stream: _Stream, status: JobStatus) -> None:
+        await stream.send_message(wire.status_to_message(status))
+
+    def _guarded(self, rpc: str, handle: _Handle) -> _Handle:
+        """Return *handle* with its errors turned into gRPC statuses, and nobody let in while the server drains."""
+
+        async def guarded(stream: _Stream) -> None:
+            try:
+                with self.gate.entered():
+                    await handle(stream)
+            except GprocError as error:
+                raise wire.to_grpc_error(error) from None
+            except GRPCError:
+                raise
+            except (ProtocolError, ConnectionError):
+                return  # the client closed the stream or the connection: there is nobody to answer
+            except Exception as error:  # noqa: BLE001 - the client gets an id, the log gets the rest
+                raise wire.to_grpc_error(self._internal(rpc, error)) from None
+
+        return guarded
+
+    def _internal(self, rpc: str, error: Exception) -> InternalError:
+        reference = secrets.token_hex(4)
+        self.log.error("internal_error", id=reference, rpc=rpc, error=describe(error))
+        return InternalError(f"{rpc}: the server failed; its log says why (id {reference})")
+
+    def _owner_of(self, stream: _Stream) -> Identity:
+        return self.connections.owner_of(stream.peer._transport)  # noqa: SLF001 - grpclib has no public name for it
+
+    def _running(self, owner: Identity) -> int:
+        return len(self.supervisor.list(owner=owner, states=_LIVE, page_size=_COUNTED_AT_ONCE).jobs)
+
+
+async def _only_message(stream: _Stream) -> Any:
+    message = await stream.recv_message()
+    if message is None:
+        raise InvalidArgument("request", "the call ended without a message")
+    return message
+
+
+def _closable(events: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+    """Return *events* as the generator they are, so that they can be closed."""
+    if not isinstance(events, AsyncGenerator):
+        raise TypeError(f"{events!r} cannot be closed")
+    return events
+
+
+def _check_supported(request: JobRequest) -> None:
+    if request.stdin:
+        raise Unimplemented("stdin: this server cannot give a job standard input yet; leave it out")
+    if request.tty is not None:
+        raise Unimplemented("tty: this server cannot run a job on a terminal yet; leave it out")

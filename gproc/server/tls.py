@@ -1,0 +1,147 @@
+"""What the server's end of TLS demands, and which certificates it still stands by.
+
+TLS 1.3 only; a client certificate from the one authority, checked strictly; no session tickets, because a resumed
+session would outlive a revocation. New files mean a new context: OpenSSL keeps what it once read.
+"""
+
+from __future__ import annotations
+
+import ssl
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from gproc.errors import ConfigError
+
+__all__ = ["Tls", "TlsFiles", "load_tls", "why_refused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """The files that the server proves itself and knows its clients with."""
+
+    cacert: Path
+    cert: Path
+    key: Path
+    crl: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The files, read and found good."""
+
+    context: ssl.SSLContext
+    authority: x509.Certificate
+    certificate: x509.Certificate
+    crl: x509.CertificateRevocationList | None
+
+
+def load_tls(files: TlsFiles, *, now: datetime | None = None) -> Tls:
+    """Return what *files* hold; raise `ConfigError`, naming the file, if they cannot be used."""
+    moment = now or datetime.now(UTC)
+    _check_key_is_private(files.key)
+    authority = _one_certificate(files.cacert, "authority")
+    certificate = _certificates(files.cert)[0]
+    _check_dates(files.cacert, authority, moment)
+    _check_dates(files.cert, certificate, moment)
+    crl = None if files.crl is None else _revocations(files.crl, authority, moment)
+    return Tls(_context(files), authority, certificate, crl)
+
+
+def why_refused(tls: Tls, certificate: x509.Certificate, now: datetime) -> str | None:
+    """Return why a client that got in with *certificate* would be refused by *tls* now; None if it would not be."""
+    try:
+        certificate.verify_directly_issued_by(tls.authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return "issued by another authority"
+    if tls.crl is not None and tls.crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
+        return "revoked"
+    return "expired" if certificate.not_valid_after_utc <= now else None
+
+
+def _context(files: TlsFiles) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_STRICT
+    context.num_tickets = 0
+    context.set_alpn_protocols(["h2"])
+    try:
+        context.load_cert_chain(files.cert, files.key, password=lambda: _no_password(files.key))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{files.key}: not the key of {files.cert} ({_reason(error)})") from None
+    context.load_verify_locations(files.cacert)
+    if files.crl is not None:
+        context.load_verify_locations(files.crl)
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+    return context
+
+
+def _no_password(key: Path) -> str:
+    raise ConfigError(f"{key}: is encrypted; the server needs a key without a password, readable only by its user")
+
+
+def _check_key_is_private(path: Path) -> None:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; give the server's key with --key") from None
+    if mode & 0o077:
+        raise ConfigError(f"{path}: others can read this key (mode {mode:04o}); `chmod 600 {path}`")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _certificates(path: Path) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(_read(path))
+    except ValueError:
+        raise ConfigError(f"{path}: holds no certificate in PEM form") from None
+
+
+def _one_certificate(path: Path, what: str) -> x509.Certificate:
+    found = _certificates(path)
+    if len(found) != 1:
+        raise ConfigError(f"{path}: holds {len(found)} certificates; it must hold exactly one {what}")
+    return found[0]
+
+
+def _check_dates(path: Path, certificate: x509.Certificate, now: datetime) -> None:
+    if certificate.not_valid_after_utc <= now:
+        raise ConfigError(
+            f"{path}: expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; renew it (`gproc certs`)"
+        )
+    if certificate.not_valid_before_utc > now:
+        raise ConfigError(
+            f"{path}: valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; check the clock"
+        )
+
+
+def _revocations(path: Path, authority: x509.Certificate, now: datetime) -> x509.CertificateRevocationList:
+    try:
+        crl = x509.load_pem_x509_crl(_read(path))
+        is_ours = crl.is_signature_valid(authority.public_key())  # type: ignore[arg-type]  # other kinds raise TypeError
+    except (ValueError, TypeError):
+        raise ConfigError(f"{path}: holds no revocation list in PEM form") from None
+    if not is_ours or crl.issuer != authority.subject:
+        raise ConfigError(f"{path}: not signed by the authority of --cacert; nobody could connect")
+    if crl.next_update_utc is not None and crl.next_update_utc <= now:
+        raise ConfigError(
+            f"{path}: ended on {crl.next_update_utc:%Y-%m-%d %H:%M} UTC, nobody could connect; make a new one"
+        )
+    return crl
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    return str(error) or type(error).__name__

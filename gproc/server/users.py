@@ -1,0 +1,75 @@
+"""As which Unix user an owner's jobs run."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gproc.errors import ConfigError, PermissionDenied
+from gproc.model import Identity, RunAs
+
+__all__ = ["Users", "resolve_user", "resolve_users"]
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """The Unix user of every owner."""
+
+    by_owner: Mapping[Identity, RunAs | None]
+    default: RunAs | None
+    may_default: bool
+    """Whether owners that are not in the map get the default (None: the server's own user)."""
+
+    def of(self, owner: Identity) -> RunAs | None:
+        """Return the user for *owner*, None for the server's own; raise `PermissionDenied` if there is none."""
+        if owner in self.by_owner:
+            return self.by_owner[owner]
+        if self.may_default:
+            return self.default
+        raise PermissionDenied(f"owner {owner}: no Unix user is given for it in the server's map of users")
+
+
+def resolve_users(run_as: str | None, users: Mapping[Identity, str], *, euid: int) -> Users:
+    """Return who runs whose jobs, for a server that is *euid*.
+
+    Raises `ConfigError` if a user does not exist, if root does not say who runs the jobs, or if one who is not root
+    wants to run them as somebody else.
+    """
+    if euid == 0 and run_as is None and not users:
+        raise ConfigError(
+            "started as root without saying who runs the jobs: give --run-as USER (--run-as root if that is meant), "
+            "or a map of users in the configuration"
+        )
+    by_owner = {owner: _user_for(name, euid) for owner, name in users.items()}
+    default = None if run_as is None else _user_for(run_as, euid)
+    return Users(by_owner, default, may_default=run_as is not None or euid != 0)
+
+
+def _user_for(name: str, euid: int) -> RunAs | None:
+    user = resolve_user(name)
+    if user.uid == euid:
+        return None
+    if euid != 0:
+        raise ConfigError(
+            f"user {name}: only root can run jobs as somebody else; start the server as root or as {name}"
+        )
+    return user
+
+
+def resolve_user(name: str) -> RunAs:
+    """Return the Unix user called *name* with all its groups, or raise `ConfigError`."""
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise ConfigError(f"user {name}: there is no such user on this machine; see `getent passwd`") from None
+    groups = tuple(sorted(os.getgrouplist(name, entry.pw_gid)))
+    return RunAs(
+        user=name,
+        uid=entry.pw_uid,
+        gid=entry.pw_gid,
+        groups=groups,
+        home=entry.pw_dir,
+        shell=entry.pw_shell or "/bin/sh",
+    )
