@@ -13,7 +13,17 @@ from gproc.model.identity import Identity
 from gproc.model.ids import JobId
 from gproc.model.state import JobState
 
-__all__ = ["JobRequest", "JobSpec", "JobStatus", "Limits", "OutputPolicy", "RunAs", "StopPolicy", "TerminalSize", "Usage"]
+__all__ = [
+    "JobRequest",
+    "JobSpec",
+    "JobStatus",
+    "Limits",
+    "OutputPolicy",
+    "RunAs",
+    "StopPolicy",
+    "TerminalSize",
+    "Usage",
+]
 
 MAX_ARGUMENTS = 10_000
 MAX_NAME = 256

@@ -49,7 +49,9 @@ class StateDirectory:
             self._check()
             self.jobs.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise StateError(f"state directory {self.path}: {error.strerror}; choose another with --state-dir") from error
+            raise StateError(
+                f"state directory {self.path}: {error.strerror}; choose another with --state-dir"
+            ) from error
         self._lock()
 
     def close(self) -> None:

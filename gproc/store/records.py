@@ -73,9 +73,7 @@ def write_record(name: str, document: dict[str, Any], *, dir_fd: int, durable: b
     file is as it was.
     """
     temporary = f"{name}.new"
-    fd = os.open(
-        temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd
-    )
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
     try:
         _write_all(fd, encode(document))
         if durable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -38,10 +39,8 @@ def name_process(name: str) -> None:
 
 def widen_pipe(fd: int, size: int) -> None:
     """Give a pipe room for *size* bytes, or leave it as it is if that is not allowed."""
-    try:
+    with contextlib.suppress(OSError):
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size)
-    except OSError:
-        pass
 
 
 def boot_id() -> str:

@@ -26,6 +26,7 @@ __all__ = ["DEFAULT_PATH", "Launch", "LaunchError", "Stage", "clean_environment"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 UMASK = 0o022
 _ALL = 1 << 20
+_WANT_OF_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 _REPORT = struct.Struct("<ii")
 
 
@@ -102,7 +103,7 @@ def launch(plan: Launch) -> int:
     return pid
 
 
-def _become(plan: Launch, candidates: Sequence[str], argv: Sequence[str], parent: int, report_fd: int) -> NoReturn:
+def _become(plan: Launch, candidates: Sequence[str], argv: list[str], parent: int, report_fd: int) -> NoReturn:
     """Turn this child into the program; it never returns."""
     stage = Stage.PREPARE
     try:
@@ -185,12 +186,12 @@ def _candidates(command: str, path: str) -> Sequence[str]:
     return [os.path.join(directory or ".", command) for directory in path.split(":")]
 
 
-def _exec(candidates: Sequence[str], argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+def _exec(candidates: Sequence[str], argv: list[str], env: Mapping[str, str]) -> NoReturn:
     """Execute the first candidate that can be; raise what stood in the way of the most promising one."""
     reason = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     for file in candidates:
         try:
-            os.execve(file, argv, env)
+            os.execve(file, argv, env)  # noqa: S606 - the point of it all
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError as error:
@@ -201,19 +202,24 @@ def _exec(candidates: Sequence[str], argv: Sequence[str], env: Mapping[str, str]
 def explain(error: LaunchError, plan: Launch) -> StartFailed | InvalidArgument | QuotaExceeded:
     """Return the error that users see when *plan* could not be carried out."""
     number, why = error.errno or 0, error.strerror or "unknown error"
-    if number in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE) and error.stage is not Stage.EXEC:
-        return QuotaExceeded(f"the server cannot start another process now ({why}); try again later")
     if number == errno.E2BIG:
         return InvalidArgument("args", "the arguments and the environment are longer than the system allows")
-    if error.stage is Stage.DIRECTORY:
-        return StartFailed(f"working directory {plan.directory}: {why}; give one that exists with -C", number)
-    if error.stage is Stage.USER:
-        who = plan.run_as.user if plan.run_as else "?"
-        return StartFailed(f"user {who}: {why}; the server may not run jobs as this user", number)
-    if error.stage is not Stage.EXEC:
-        return StartFailed(f"{plan.command}: could not be prepared ({error.stage.name.lower()}): {why}", number)
+    match error.stage:
+        case Stage.EXEC:
+            return _explain_exec(plan.command, number, why)
+        case Stage.DIRECTORY:
+            return StartFailed(f"working directory {plan.directory}: {why}; give one that exists with -C", number)
+        case Stage.USER:
+            who = plan.run_as.user if plan.run_as else "?"
+            return StartFailed(f"user {who}: {why}; the server may not run jobs as this user", number)
+    if number in _WANT_OF_ROOM:
+        return QuotaExceeded(f"the server cannot start another process now ({why}); try again later")
+    return StartFailed(f"{plan.command}: could not be prepared ({error.stage.name.lower()}): {why}", number)
+
+
+def _explain_exec(command: str, number: int, why: str) -> StartFailed:
     if number == errno.ENOENT:
-        return CommandNotFound(f"{plan.command}: command not found ({why}); is it installed on the server?", number)
+        return CommandNotFound(f"{command}: command not found ({why}); is it installed on the server?", number)
     if number == errno.ENOEXEC:
-        return CommandNotExecutable(f"{plan.command}: {why}; a script needs a first line like #!/bin/sh", number)
-    return CommandNotExecutable(f"{plan.command}: cannot be executed: {why}", number)
+        return CommandNotExecutable(f"{command}: {why}; a script needs a first line like #!/bin/sh", number)
+    return CommandNotExecutable(f"{command}: cannot be executed: {why}", number)

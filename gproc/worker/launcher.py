@@ -51,7 +51,7 @@ class Launcher:
                 await self._send(directory, theirs)
         except (OSError, TimeoutError) as error:
             ours.close()
-            raise Unavailable(f"the spawner does not take requests ({error or 'too slow'}); try again") from error
+            raise Unavailable(f"the spawner does not take requests ({str(error) or 'too slow'}); try again") from error
         finally:
             theirs.close()
         return ours
@@ -89,7 +89,7 @@ class Launcher:
 async def _writable(sock: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
-    loop.add_writer(sock, lambda: ready.done() or ready.set_result(None))
+    loop.add_writer(sock, lambda: None if ready.done() else ready.set_result(None))
     try:
         await ready
     finally:
@@ -101,10 +101,10 @@ def _start_spawner() -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     try:
-        spawner = subprocess.Popen(  # noqa: S603
+        spawner = subprocess.Popen(
             # Isolated, so that nothing in the environment or the current directory gets into shims.
             [sys.executable, "-I", "-m", "gproc.worker.spawner"],
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )

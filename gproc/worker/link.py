@@ -79,7 +79,8 @@ class ShimLink(asyncio.Protocol):
         if self._transport is None or self.is_down:
             raise Unavailable(f"job {self._job_id}: its shim cannot be reached now; try again")
         self._asked = seq = self._asked + 1
-        answer = self._questions[seq] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        self._questions[seq] = answer
         self._transport.write(encode({"ask": what, "seq": seq, **details}))
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):

@@ -83,7 +83,9 @@ class Process:
     def signal(self, number: Signals | int) -> None:
         """Send a signal to the process group; raise `JobFinished` if the process is not running."""
         if self._status.state is not JobState.RUNNING or self._status.pid is None:
-            raise JobFinished(f"process {self._status.pid or '(not started)'}: is not running; it cannot be sent a signal")
+            raise JobFinished(
+                f"process {self._status.pid or '(not started)'}: is not running; it cannot be sent a signal"
+            )
         os.killpg(self._status.pid, number)
 
     async def stop(self, policy: StopPolicy | None = None) -> ProcessStatus:

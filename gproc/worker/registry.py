@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from gproc.errors import JobNotFound
+from gproc.errors import GprocError, JobNotFound
 from gproc.model import Identity, JobId, JobState, JobStatus
 from gproc.store.writer import Extent
 from gproc.worker.changes import Changes
@@ -28,6 +28,8 @@ class Entry:
     stop_signal: str = "SIGTERM"
     extent: Extent = field(default_factory=Extent)
     link: ShimLink | None = None
+    failure: GprocError | None = None
+    """Why it was never executed."""
     changes: Changes = field(default_factory=Changes)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gproc.model import OutputPolicy
 from gproc.store.retention import Retention
@@ -22,4 +22,4 @@ class SupervisorSettings:
     """What happens when a job has written that much."""
     owner_output_bytes: int | None = None
     """Output kept of all jobs of one owner; beyond it, new jobs are refused. None: no bound."""
-    retention: Retention = Retention()
+    retention: Retention = field(default_factory=Retention)

@@ -8,9 +8,10 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from signal import Signals
 from types import TracebackType
@@ -121,7 +122,13 @@ class Supervisor:
     # Starting
 
     async def start(
-        self, command: str, args: Sequence[str] = (), *, owner: Identity = LOCAL, run_as: RunAs | None = None, **options: Any
+        self,
+        command: str,
+        args: Sequence[str] = (),
+        *,
+        owner: Identity = LOCAL,
+        run_as: RunAs | None = None,
+        **options: Any,
     ) -> JobId:
         """Start *command* and return the id of its job; *options* are the other fields of `JobRequest`.
 
@@ -170,45 +177,58 @@ class Supervisor:
         )
 
     async def _launch(self, spec: JobSpec, entry: Entry) -> None:
+        directory = self._state.job(entry.id)
         try:
-            await asyncio.to_thread(_record, self._state.job(spec.id), spec)
-            entry.link = await self._launch_shim(entry)
-            if entry.link.failure is not None:
-                raise entry.link.failure
-            if entry.link.status is None:
-                raise InternalError(f"job {entry.id}: its shim ended before it could say why; see the server's log")
-        except BaseException as error:
-            self._forget(entry)
-            if isinstance(error, OSError):
-                raise _start_error(error) from error
+            await asyncio.to_thread(_record, directory, spec)
+            link = await self._launch_shim(entry, directory)
+        except OSError as error:
+            self._forget(entry, _start_error(error))
+            raise entry.failure from error  # type: ignore[misc]  # set a line above
+        except GprocError as error:
+            self._forget(entry, error)
             raise
-        self._changed(entry)
+        if link.failure is not None:
+            self._forget(entry, link.failure)
+            raise link.failure
+        if link.status is None:
+            await self._give_up(entry, directory)
 
-    async def _launch_shim(self, entry: Entry) -> ShimLink:
-        sock = await self._launcher.launch(self._state.job(entry.id))
-        link = await ShimLink.over(sock, job_id=entry.id, nonce=entry.nonce, changed=lambda link: self._heard(entry, link))
-        try:
+    async def _launch_shim(self, entry: Entry, directory: Path) -> ShimLink:
+        """Have a shim started; return the link on which it said how that went, or fell silent."""
+        sock = await self._launcher.launch(directory)
+        link = await ShimLink.over(sock, job_id=entry.id, nonce=entry.nonce, changed=partial(self._heard, entry))
+        entry.link = link
+        with suppress(TimeoutError):
             await link.settled(_START_SECONDS)
-        except TimeoutError as error:
-            link.close()
-            raise Unavailable("the job's shim did not start in time; the server is overloaded, try again") from error
         return link
 
+    async def _give_up(self, entry: Entry, directory: Path) -> None:
+        """Give up a job whose shim never said a word, unless it lives: then the job may still come."""
+        entry.link = None
+        if await asyncio.to_thread(recovery.declare_lost, directory) is None:
+            self._own(self._find_out(entry))
+            raise Unavailable(f"job {entry.id}: its shim is slow to start; ask for the job's status later")
+        error = InternalError(f"job {entry.id}: its shim ended before it could say why; see the server's log")
+        self._forget(entry, error)
+        raise error
+
     async def _started(self, entry: Entry) -> JobStatus:
-        """Return the status of a job once its start is decided."""
+        """Return the status of a job once its start is decided; raise what its start raised."""
         while entry.status.state is JobState.PENDING:
             await entry.changes.wait()
-        # If it could not be started it is forgotten, and the same error awaits who tries again.
-        return self._registry.get(entry.id, None).status
+        if entry.failure is not None:
+            raise entry.failure
+        return _current(entry)
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, entry: Entry, error: GprocError) -> None:
         """Leave no trace of a job that was never executed."""
         self._registry.discard(entry)
         if entry.link is not None:
             entry.link.close()
         self._own(asyncio.to_thread(self._state.delete, entry.id))
+        entry.failure = error
         entry.status = replace(entry.status, state=JobState.LOST)
-        entry.changes.notify()
+        self._changed(entry)
 
     # Asking
 
@@ -439,14 +459,15 @@ class Supervisor:
     async def _adopt_one(self, entry: Entry) -> None:
         try:
             link = await ShimLink.to(
-                self._state.job(entry.id), job_id=entry.id, nonce=entry.nonce, changed=lambda link: self._heard(entry, link)
+                self._state.job(entry.id),
+                job_id=entry.id,
+                nonce=entry.nonce,
+                changed=partial(self._heard, entry),
             )
         except (OSError, TimeoutError):
             return
-        try:
+        with suppress(TimeoutError):
             await link.settled(_LOST_AFTER_SECONDS)
-        except TimeoutError:
-            pass
         if link.status is None:
             link.close()
         elif not link.is_down and not link.status.is_final:

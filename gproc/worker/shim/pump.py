@@ -35,7 +35,7 @@ class Pump:
         os.set_blocking(reader, False)
         widen_pipe(reader, _PIPE_BYTES)
         self._open[reader] = kind
-        self._loop.watch(reader, lambda _: self._move(reader))
+        self._loop.watch(reader, lambda _: self._pump(reader))
         return writer
 
     @property
@@ -59,6 +59,9 @@ class Pump:
         if self._syncing is not None:
             self._syncing.join()
         _sync(self._output_fd)
+
+    def _pump(self, reader: int) -> None:
+        self._move(reader)
 
     def _move(self, reader: int) -> int:
         """Move one buffer of bytes; return how many, 0 at the end or if there are none now."""
