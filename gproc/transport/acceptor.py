@@ -1,0 +1,187 @@
+"""Listening sockets, and connections on their way to TLS.
+
+asyncio's own server accepts as many connections as come, logs a hundred lines when descriptors run out, waits a minute
+for each handshake, and from 3.12 on does not close before the last idle client. This one
+
+- closes a connection that is one too many at once;
+- drops the oldest handshake for the newest when too many are pending, so that peers who connect and keep silent do not
+  keep out one who speaks;
+- stops accepting for a moment when descriptors run out, and says so once a second;
+- takes the TLS context anew for each connection, so that certificates can be replaced while it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl as tls
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gproc.transport.limits import TransportLimits
+from gproc.transport.log import EventLog
+
+__all__ = ["Acceptor", "listen"]
+
+_AT_ONCE = 64
+_PAUSE = 0.25
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PORT_ATTEMPTS = 20
+
+
+async def listen(host: str | None, port: int, *, backlog: int = 1024) -> list[socket.socket]:
+    """Return listening sockets for all addresses of *host*, all on one port; port 0 takes a free one.
+
+    Raises `OSError` if an address cannot be had.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    addresses = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+    for attempt in range(_PORT_ATTEMPTS):
+        try:
+            return _listen_on(addresses, backlog)
+        except OSError as error:
+            # A port that is free for one address may be taken for the next.
+            if port or error.errno != errno.EADDRINUSE or attempt == _PORT_ATTEMPTS - 1:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _listen_on(addresses: Sequence[tuple[int, tuple[object, ...]]], backlog: int) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in addresses:
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            port = address[1] or sockets[0].getsockname()[1]
+            listener.bind((address[0], port, *address[2:]))
+            listener.listen(backlog)
+    except OSError:
+        for listener in sockets:
+            listener.close()
+        raise
+    return sockets
+
+
+@dataclass(eq=False, slots=True)
+class _Arrival:
+    """A connection whose handshake is in progress."""
+
+    sock: socket.socket
+    peer: str
+    task: asyncio.Task[None] | None = None
+    is_taken: bool = False
+    """Whether asyncio owns the socket by now."""
+
+
+class Acceptor:
+    """Accepts connections from *sockets* and leads them through TLS to a protocol that *make_protocol* makes."""
+
+    def __init__(  # noqa: PLR0913 - by keyword
+        self,
+        sockets: Sequence[socket.socket],
+        *,
+        make_protocol: Callable[[], asyncio.BaseProtocol],
+        count_open: Callable[[], int],
+        ssl: tls.SSLContext | None,
+        limits: TransportLimits,
+        log: EventLog,
+    ) -> None:
+        self.sockets = list(sockets)
+        self.ssl = ssl
+        """The context of the connections that come from now on."""
+        self._make_protocol = make_protocol
+        self._count_open = count_open
+        self._limits = limits
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._pending: dict[_Arrival, None] = {}
+        self._resume: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._resume = None
+        for listener in self.sockets:
+            listener.setblocking(False)
+            self._loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def close(self) -> None:
+        """Stop accepting, close the listening sockets, and drop all handshakes in progress."""
+        if self._resume is not None:
+            self._resume.cancel()
+        for listener in self.sockets:
+            self._loop.remove_reader(listener.fileno())
+            listener.close()
+        self.sockets.clear()
+        for arrival in list(self._pending):
+            self._drop(arrival)
+
+    async def wait_closed(self) -> None:
+        """Wait until the last handshake is dropped."""
+        while self._pending:
+            await asyncio.wait([arrival.task for arrival in self._pending if arrival.task is not None])
+            await asyncio.sleep(0)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                sock, address = listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno in _OUT_OF_RESOURCES:
+                    self._pause(error)
+                else:
+                    self._log.write("accept failed", str(error))
+                return
+            self._admit(sock, address)
+
+    def _pause(self, error: OSError) -> None:
+        self._log.write("accept paused", f"{error.strerror}; trying again in {_PAUSE:g} s", level=logging.ERROR)
+        for listener in self.sockets:
+            self._loop.remove_reader(listener.fileno())
+        self._resume = self._loop.call_later(_PAUSE, self.start)
+
+    def _admit(self, sock: socket.socket, address: object) -> None:
+        peer = f"{address[0]}" if isinstance(address, tuple) else ""
+        if self._count_open() >= self._limits.connections:
+            sock.close()
+            self._log.write("connection refused", f"{self._limits.connections} connections are open", peer=peer)
+            return
+        if len(self._pending) >= self._limits.pending_handshakes:
+            self._log.write("handshake dropped", f"{len(self._pending)} are pending; this is the oldest")
+            self._drop(next(iter(self._pending)))
+        sock.setblocking(False)
+        arrival = _Arrival(sock, peer)
+        self._pending[arrival] = None
+        arrival.task = self._loop.create_task(self._shake_hands(arrival))
+        arrival.task.add_done_callback(lambda _: self._settled(arrival))
+
+    def _drop(self, arrival: _Arrival) -> None:
+        self._pending.pop(arrival, None)
+        if arrival.task is not None:
+            arrival.task.cancel()
+
+    def _settled(self, arrival: _Arrival) -> None:
+        self._pending.pop(arrival, None)
+        if not arrival.is_taken:
+            arrival.sock.close()
+
+    async def _shake_hands(self, arrival: _Arrival) -> None:
+        arrival.is_taken = True
+        limits, with_tls = self._limits, self.ssl is not None
+        try:
+            await self._loop.connect_accepted_socket(
+                self._make_protocol,
+                arrival.sock,
+                ssl=self.ssl,
+                ssl_handshake_timeout=limits.handshake_timeout if with_tls else None,
+                ssl_shutdown_timeout=limits.shutdown_timeout if with_tls else None,
+            )
+        except (OSError, EOFError) as error:
+            self._log.write("handshake failed", str(error) or type(error).__name__, peer=arrival.peer)

@@ -1,0 +1,130 @@
+"""grpclib's channel for a client that wants much, and wants to know when its server is gone.
+
+It connects within a limit, announces large windows and frames, asks a silent server whether it is there, and when a
+server tells it to go (GOAWAY), requests in progress finish on the old connection while new ones open another. grpclib
+ends everything at that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as tls
+from typing import Any, cast
+
+from grpclib.client import Channel, Handler
+from grpclib.config import Configuration
+from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
+from grpclib.protocol import H2Protocol
+from h2.config import H2Configuration
+
+from gproc.transport.inbound import ClientProtocol
+from gproc.transport.limits import CLIENT_LIMITS, TransportLimits
+from gproc.transport.log import EventLog
+
+__all__ = ["HardenedChannel"]
+
+
+class HardenedChannel(Channel):
+    """A channel to one server. Use it from one event loop; `close` it, or leave its ``async with``, at the end."""
+
+    def __init__(  # noqa: PLR0913 - by keyword
+        self,
+        host: str,
+        port: int,
+        *,
+        ssl: tls.SSLContext | None = None,
+        server_hostname: str | None = None,
+        codec: CodecBase | None = None,
+        status_details_codec: StatusDetailsCodecBase | None = None,
+        limits: TransportLimits = CLIENT_LIMITS,
+    ) -> None:
+        """Make a channel; it connects with the first request.
+
+        *server_hostname*: the name that the server's certificate must have, if it is not *host*.
+        """
+        config = Configuration(ssl_target_name_override=server_hostname)
+        super().__init__(host, port, ssl=ssl, codec=codec, status_details_codec=status_details_codec, config=config)
+        self.limits = limits
+        self._h2_config = H2Configuration(
+            client_side=True,
+            header_encoding="latin-1",
+            validate_inbound_headers=False,
+            normalize_inbound_headers=False,
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+        )
+        self._log = EventLog()
+        self._protocols: set[_ChannelProtocol] = set()
+
+    def _protocol_factory(self) -> H2Protocol:
+        protocol = _ChannelProtocol(
+            self._protocols,
+            Handler(),
+            config=self._config,
+            h2_config=self._h2_config,
+            limits=self.limits,
+            log=self._log,
+        )
+        return cast("H2Protocol", protocol)  # looks like one
+
+    async def _create_connection(self) -> H2Protocol:
+        limits, tls_only = self.limits, self._ssl is not None
+        try:
+            async with asyncio.timeout(limits.connect_timeout):
+                _, protocol = await self._loop.create_connection(
+                    self._protocol_factory,
+                    self._host,
+                    self._port,
+                    ssl=self._ssl,
+                    server_hostname=self._config.ssl_target_name_override if tls_only else None,
+                    ssl_handshake_timeout=limits.connect_timeout if tls_only else None,
+                    ssl_shutdown_timeout=limits.shutdown_timeout if tls_only else None,
+                )
+        except TimeoutError as error:
+            limit = f"{limits.connect_timeout:g} s"
+            raise TimeoutError(f"{self._host}:{self._port}: no connection within {limit}") from error
+        return protocol
+
+    @property
+    def _connected(self) -> bool:
+        protocol = cast("_ChannelProtocol | None", self._protocol)
+        return protocol is not None and not (
+            protocol.handler.connection_lost or protocol.connection.is_leaving or protocol.connection.is_closing()
+        )
+
+    def close(self) -> None:
+        """Close all connections; requests in progress end with `ConnectionLost`. May be called twice."""
+        for protocol in list(self._protocols):
+            protocol.processor.close("the channel was closed")
+        super().close()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connections are gone; those that take too long are dropped."""
+        closing = [protocol.gone.wait() for protocol in self._protocols]
+        if closing:
+            try:
+                async with asyncio.timeout(self.limits.close_timeout):
+                    await asyncio.gather(*closing)
+            except TimeoutError:
+                for protocol in list(self._protocols):
+                    protocol.connection.drop()
+
+
+class _ChannelProtocol(ClientProtocol):
+    """A connection that its channel knows about."""
+
+    handler: Handler
+
+    def __init__(self, siblings: set[_ChannelProtocol], *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._siblings = siblings
+        self.gone = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._siblings.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._siblings.discard(self)
+        self.gone.set()

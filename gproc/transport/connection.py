@@ -1,0 +1,186 @@
+"""One connection: how bytes leave it, what its peer may cost, and how it ends.
+
+It ends in one of three ways. `leave` tells the peer to go elsewhere and lets requests in progress finish. `close` sends
+what is waiting, a GOAWAY if h2 has one, and the end of TLS. `abort` drops everything at once, with one line in the log:
+it is for peers that cost too much.
+"""
+
+from __future__ import annotations
+
+import time
+from asyncio import Transport
+from collections.abc import Callable, Mapping
+from struct import Struct
+from typing import Any
+
+from grpclib.config import Configuration
+from grpclib.protocol import Connection
+from grpclib.utils import Wrapper
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from hyperframe.frame import GoAwayFrame
+
+from gproc.transport.budget import Budget
+from gproc.transport.limits import TransportLimits
+from gproc.transport.log import EventLog
+from gproc.transport.streams import GuardedStream
+
+__all__ = ["GuardedConnection", "ServerConnection"]
+
+_PING = Struct(">Q")
+
+
+class GuardedConnection(Connection):
+    """A connection that knows its limits; common to both sides."""
+
+    is_lost = False
+    """Whether it is gone: nothing can be sent or received."""
+    lost_by: BaseException | None = None
+    """What the system or TLS said when it was lost."""
+    is_leaving = False
+    """Whether it takes no new requests and closes after the last one."""
+
+    def __init__(  # noqa: PLR0913 - by keyword
+        self,
+        connection: H2Connection,
+        transport: Transport,
+        *,
+        config: Configuration,
+        limits: TransportLimits,
+        log: EventLog,
+        cut_off: Callable[[], Exception],
+    ) -> None:
+        super().__init__(connection, transport, config=config)
+        now = time.monotonic()
+        self.limits = limits
+        self.cut_off = cut_off
+        self.log = log
+        self.peer_name = _peer_name(transport)
+        self.opened_at = self.heard_at = now
+        self.asked_at: float | None = None
+        self.idle_since: float | None = now
+        self.control = Budget(limits.control_frames, limits.budget_period, now=now)
+        self.resets = Budget(limits.resets, limits.budget_period, now=now)
+        self._backlog = 0  # bytes of h2's answers written while the peer did not read
+        self._pipe = transport  # the base class forgets its own reference when it closes
+
+    @property
+    def owner(self) -> str:
+        """Whose connection it is, for the log."""
+        return ""
+
+    def create_stream(self, *, stream_id: int | None = None, wrapper: Wrapper | None = None) -> GuardedStream:
+        """Return a new stream; *stream_id* if the peer opened it."""
+        return GuardedStream(self, self._connection, self._pipe, stream_id=stream_id, wrapper=wrapper)
+
+    def flush(self) -> None:
+        """Write what h2 wants to send; abort if it is answers to a peer that asks much and reads nothing."""
+        data = self._connection.data_to_send()
+        if not data or self._pipe.is_closing():
+            return
+        self._pipe.write(data)
+        if not self.write_ready.is_set():
+            self._backlog += len(data)
+            if self._backlog > self.limits.control_backlog:
+                self.abort(f"{self._backlog} bytes of answers are waiting, and the peer does not read")
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._backlog = 0
+        super().resume_writing()
+
+    def earn(self, size: int) -> None:
+        """We sent *size* bytes of data: an honest peer answers with window updates, and may ask how far away we are."""
+        self.control.earn(2 + size / 1024)
+
+    def ask(self) -> None:
+        """Ask whether the peer is there."""
+        self.asked_at = time.monotonic()
+        self._connection.ping(_PING.pack(int(self.asked_at * 1e6)))
+        self.flush()
+
+    def refuse(self, stream_id: int, headers: list[tuple[str, str]]) -> None:
+        """Answer a request at once, and take no more of it; refusals are counted like resets."""
+        self._connection.send_headers(stream_id, headers, end_stream=True)
+        if not self._connection.streams[stream_id].closed:
+            self._connection.reset_stream(stream_id)
+        self.flush()
+        if not self.resets.spend(now=time.monotonic()):
+            self.abort("too many requests had to be refused")
+
+    def leave(self) -> None:
+        """Tell the peer to go elsewhere with new requests; close after the last one in progress."""
+        if self.is_leaving or self._pipe.is_closing():
+            return
+        self.is_leaving = True
+        # Not through h2: it takes a GOAWAY for the end, and would refuse to send the rest of what is in progress.
+        self.flush()
+        last = self._connection.highest_inbound_stream_id
+        frame = GoAwayFrame(0, last_stream_id=last, error_code=ErrorCodes.NO_ERROR)
+        self._pipe.write(frame.serialize())
+
+    def close(self) -> None:
+        """Send what is waiting, then close."""
+        if not self.is_lost:
+            self.is_lost = True
+            self.flush()
+        super().close()
+        self._wake_all()
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection at once, and log why."""
+        if not self._pipe.is_closing():
+            self.log.write("connection aborted", reason, peer=self.peer_name, owner=self.owner)
+        self.drop()
+
+    def drop(self) -> None:
+        """Drop the connection at once, without a word."""
+        self._pipe.abort()
+        self._wake_all()
+
+    def is_closing(self) -> bool:
+        """Whether it was closed or aborted."""
+        return self._pipe.is_closing()
+
+    def _wake_all(self) -> None:
+        # Whoever waits for room must find out that there will be none.
+        self.write_ready.set()
+        self.stream_close_waiter.set()
+
+
+class ServerConnection(GuardedConnection):
+    """A client's connection, as the hook of a server sees it."""
+
+    certificate: bytes | None = None
+    """The client's certificate as DER, read once when the connection was made; None without TLS."""
+    certificate_fields: Mapping[str, Any] | None = None
+    """The same as `ssl.SSLSocket.getpeercert` tells it."""
+    alpn: str | None = None
+    """What TLS agreed to speak; None without TLS, or if nothing was agreed."""
+    is_encrypted = False
+    _owner = ""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        tls = self._pipe.get_extra_info("ssl_object")
+        if tls is not None:
+            self.is_encrypted = True
+            self.certificate = tls.getpeercert(binary_form=True)
+            self.certificate_fields = tls.getpeercert()
+            self.alpn = tls.selected_alpn_protocol()
+
+    @property
+    def owner(self) -> str:
+        """Whose connection it is: what the hook made of the certificate."""
+        return self._owner
+
+    @owner.setter
+    def owner(self, owner: str) -> None:
+        self._owner = owner
+
+
+def _peer_name(transport: Transport) -> str:
+    name = transport.get_extra_info("peername")
+    if isinstance(name, tuple):
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    return str(name or "")

@@ -1,0 +1,264 @@
+"""The bytes of one connection, on both sides: asyncio below, h2 and grpclib above.
+
+Bytes come into a buffer of our own (TLS decrypts into it), go through a `FrameSplitter`, and on to h2 or, on the
+client, past it. Everything that can go wrong with what a peer sends ends in `_fail`: one line in the log, a GOAWAY
+where there is one, and the connection closed; never a traceback.
+
+This is an `asyncio.BufferedProtocol` that looks like grpclib's ``H2Protocol`` instead of inheriting from it: that is an
+`asyncio.Protocol`, and uvloop gives no buffer to those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from asyncio import BaseTransport, Transport
+from collections.abc import Callable
+from struct import Struct
+from typing import cast
+
+from grpclib.config import Configuration
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+from grpclib.protocol import AbstractHandler
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
+
+from gproc.transport.connection import GuardedConnection
+from gproc.transport.events import GuardedEvents
+from gproc.transport.frames import FrameSplitter, Kind, Route
+from gproc.transport.limits import TransportLimits
+from gproc.transport.log import EventLog
+from gproc.transport.pulse import Facts, Step, next_step, pulse_interval
+
+__all__ = ["GuardedProtocol"]
+
+END_HEADERS = 0x4
+_GOAWAY = Struct(">LL")
+
+
+class Ended(Exception):  # noqa: N818 - nothing went wrong
+    """The connection is over; what follows in the bytes at hand is of no interest."""
+
+
+class GuardedProtocol(asyncio.BufferedProtocol):
+    """One connection; subclasses say what happens when it is made and where frames go."""
+
+    connection: GuardedConnection
+    processor: GuardedEvents
+    is_server = False
+    preface = 0
+
+    def __init__(
+        self,
+        handler: AbstractHandler,
+        config: Configuration,
+        h2_config: H2Configuration,
+        *,
+        limits: TransportLimits,
+        log: EventLog,
+    ) -> None:
+        self.handler = handler
+        self.config = config
+        self.h2_config = h2_config
+        self.limits = limits
+        self.log = log
+        self._buffer = memoryview(bytearray(limits.read_size))
+        self._splitter = FrameSplitter(self, preface=self.preface)
+        self._in_header_block = False
+        self._pulse: asyncio.TimerHandle | None = None
+
+    # What asyncio calls
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Begin HTTP/2: announce our settings and windows."""
+        pipe = cast("Transport", transport)
+        pipe.set_write_buffer_limits(high=self.limits.write_buffer)
+        self.h2 = self._begin_h2()
+        self.connection = self._make_connection(pipe)
+        self.processor = self._make_processor()
+        self.connection.flush()
+        self._beat()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - as much as it likes, as much as we allow
+        """Return where the next bytes go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take the *nbytes* that were put into the buffer."""
+        self.data_received(self._buffer[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Take the next bytes of the connection."""
+        if self.connection.is_lost or self.connection.is_closing():
+            return
+        self.connection.heard_at = time.monotonic()
+        self.connection.asked_at = None
+        try:
+            self._splitter.feed(memoryview(data))
+        except Ended:
+            pass
+        except ProtocolError as error:
+            self._fail(f"protocol error: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever a peer can provoke must not become a traceback
+            self._fail(f"{type(error).__name__}: {error}")
+        else:
+            self.connection.flush()
+
+    def eof_received(self) -> None:
+        """Let the transport close: HTTP/2 knows no half-closed connection."""
+
+    def pause_writing(self) -> None:
+        """Make senders wait."""
+        self.connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Let senders go on."""
+        self.connection.resume_writing()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End everything that depends on the connection."""
+        if self._pulse is not None:
+            self._pulse.cancel()
+        self.connection.is_lost = True
+        self.connection.lost_by = exc
+        self.processor.close(f"connection lost: {exc}" if exc else "connection lost")
+
+    # What the splitter calls
+
+    def passed(self, run: memoryview) -> None:
+        """Give bytes to h2, and do what it makes of them."""
+        events = self.h2.receive_data(run)
+        self.connection.flush()
+        for event in events:
+            self.processor.process(event)
+        self.connection.flush()
+        if self.connection.is_lost or self.connection.is_closing():
+            raise Ended
+
+    def begin(self, length: int, kind: int, flags: int, stream_id: int) -> int:
+        """Return the route of a frame; raise `ProtocolError` for one that is too large."""
+        if length > self.limits.frame_size:
+            self.h2.close_connection(ErrorCodes.FRAME_SIZE_ERROR)
+            raise ProtocolError(f"a frame of {length} bytes is larger than {self.limits.frame_size}")
+        if self._in_header_block or kind in {Kind.HEADERS, Kind.CONTINUATION, Kind.PUSH_PROMISE}:
+            # Whatever is wrong in a block of headers, h2 knows it and says so.
+            self._in_header_block = not flags & END_HEADERS
+            return Route.PASS
+        return self._route(length, kind, flags, stream_id)
+
+    def _route(self, length: int, kind: int, flags: int, stream_id: int) -> int:
+        raise NotImplementedError
+
+    def data(self, piece: memoryview) -> None:
+        """Take a piece of a DATA frame that does not go through h2."""
+        raise NotImplementedError
+
+    def whole(self, kind: int, body: bytes) -> None:
+        """Take a GOAWAY; the only frame that is routed here.
+
+        It does not go to h2, which would take it for the end of everything: requests in progress may finish.
+        """
+        if kind != Kind.GOAWAY or len(body) < _GOAWAY.size:
+            raise ProtocolError("a GOAWAY frame is too short")
+        last_stream_id, code = _GOAWAY.unpack_from(body)
+        self.connection.is_leaving = True
+        self._peer_leaves(last_stream_id & 0x7FFF_FFFF, code)
+        if not self.processor.streams:
+            self.processor.close("the peer is going away")
+            raise Ended
+
+    def _peer_leaves(self, last_stream_id: int, code: int) -> None:
+        """Do what this side has to do when its peer goes away."""
+
+    # The acting edge of the pulse
+
+    def _beat(self) -> None:
+        self._pulse = asyncio.get_running_loop().call_later(pulse_interval(self.limits), self._beat)
+        connection, now = self.connection, time.monotonic()
+        match next_step(self._facts(now), self.limits):
+            case Step.ASK:
+                connection.ask()
+            case (Step.LEAVE_IDLE | Step.LEAVE_OLD) as step:
+                self.log.write("connection closed", step.value, peer=connection.peer_name, level=logging.INFO)
+                self.leave()
+            case (Step.ABORT_SILENT | Step.ABORT_UNUSED) as step:
+                connection.abort(step.value)
+        self._cut_stalled(now)
+
+    def _facts(self, now: float) -> Facts:
+        connection = self.connection
+        return Facts(
+            now=now,
+            opened_at=connection.opened_at,
+            heard_at=connection.heard_at,
+            asked_at=connection.asked_at,
+            idle_since=connection.idle_since,
+            was_used=self.processor.was_used,
+            is_server=self.is_server,
+            is_leaving=connection.is_leaving,
+        )
+
+    def _cut_stalled(self, now: float) -> None:
+        for stream in list(self.processor.streams.values()):
+            if stream.waiting_since is not None and now - stream.waiting_since >= self.limits.stall_timeout:
+                stream.waiting_since = None
+                self._cut(f"nothing was read for {self.limits.stall_timeout:g} s", stream.end_with)
+
+    def _cut(self, reason: str, end_with: Callable[[Exception], None]) -> None:
+        connection = self.connection
+        if not connection.write_ready.is_set():
+            # Not even the reason would get through.
+            connection.abort(reason)
+            return
+        self.log.write("stream cut", reason, peer=connection.peer_name, owner=connection.owner)
+        end_with(GRPCError(Status.UNAVAILABLE, f"{reason}; ask again from where you are"))
+
+    def leave(self) -> None:
+        """Tell the peer to go elsewhere; close after the last request in progress."""
+        self.connection.leave()
+        if not self.processor.streams and not self.connection.is_closing():
+            self.processor.close("closing")
+
+    # Beginning and ending
+
+    def _begin_h2(self) -> H2Connection:
+        limits = self.limits
+        h2 = H2Connection(config=self.h2_config)
+        # All settings in the first frame; what is larger than the default may be used by the peer as it learns of it.
+        h2.local_settings = Settings(
+            client=not self.is_server,
+            initial_values={
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.MAX_CONCURRENT_STREAMS: limits.streams,
+                SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
+                SettingCodes.MAX_FRAME_SIZE: limits.frame_size,
+                SettingCodes.MAX_HEADER_LIST_SIZE: h2.DEFAULT_MAX_HEADER_LIST_SIZE,
+            },
+        )
+        h2.max_inbound_frame_size = limits.frame_size
+        h2.initiate_connection()
+        more = limits.connection_window - h2.inbound_flow_control_window
+        if more:
+            h2.increment_flow_control_window(more)
+        return h2
+
+    def _make_connection(self, transport: Transport) -> GuardedConnection:
+        return GuardedConnection(
+            self.h2, transport, config=self.config, limits=self.limits, log=self.log, cut_off=self._cut_off
+        )
+
+    def _make_processor(self) -> GuardedEvents:
+        return GuardedEvents(self.handler, self.connection)
+
+    def _cut_off(self) -> Exception:
+        return StreamTerminatedError("the stream ended inside a message")
+
+    def _fail(self, reason: str) -> None:
+        self.log.write("connection failed", reason, peer=self.connection.peer_name, owner=self.connection.owner)
+        # First out with the GOAWAY that h2 made of it: the peer shall know why.
+        self.processor.close(reason)

@@ -1,0 +1,172 @@
+"""One HTTP/2 stream: how messages leave it, and what ends it.
+
+**Room.** Before anything is sent, a sender waits for room: the transport takes more (`write_ready`), and both outbound
+windows, the stream's and the connection's, allow a piece that is worth a frame. A peer that opens its window by one
+byte at a time is not answered with frames of one byte. While a sender waits, `waiting_since` says since when; the pulse
+of the connection cuts streams that wait too long. Nothing is queued: as long as there is no room, the message stays
+with its sender.
+
+**The fast path.** `send_parts` does h2's bookkeeping (both state machines, both windows) and writes frame headers and a
+view of the data to the transport. The bytes never enter h2, which would copy each of them six times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from grpclib.exceptions import StreamTerminatedError
+from grpclib.protocol import EventsProcessor, Stream
+from h2.connection import ConnectionInputs
+from h2.exceptions import ProtocolError, StreamClosedError
+from h2.stream import StreamInputs
+
+from gproc.transport.buffers import MessageBuffer
+from gproc.transport.frames import cut_message
+
+if TYPE_CHECKING:
+    from grpclib.protocol import Connection
+
+    from gproc.transport.connection import GuardedConnection
+
+__all__ = ["ConnectionLost", "GuardedStream"]
+
+BURST = 256 * 1024
+"""What one stream sends before it is another's turn."""
+
+
+class ConnectionLost(StreamTerminatedError):  # noqa: N818 - named as its base would be
+    """The connection is gone, or going; `cause` is what the system or TLS said, None if the peer just left."""
+
+    def __init__(self, reason: str, cause: BaseException | None = None) -> None:
+        super().__init__(reason)
+        self.cause = cause
+
+
+class GuardedStream(Stream):
+    """A stream that waits for room, says since when it waits, and reads through a `MessageBuffer`."""
+
+    connection: GuardedConnection
+    buffer: MessageBuffer
+    waiting_since: float | None = None
+    """When the sender that is waiting now began to wait; None if none is."""
+    _unyielded = 0
+
+    def init_stream(self, stream_id: int, connection: Connection) -> None:
+        """Give the stream its number, and its buffer."""
+        super().init_stream(stream_id, connection)
+        guarded = self.connection
+        self.buffer = MessageBuffer(
+            partial(guarded.ack, stream_id), largest=guarded.limits.message_size, cut_off=guarded.cut_off
+        )
+
+    async def send_request(
+        self, headers: list[tuple[str, str]], end_stream: bool = False, *, _processor: EventsProcessor
+    ) -> Callable[[], None]:
+        """Open the stream; raises `ConnectionLost` when the connection is gone by now."""
+        try:
+            return await super().send_request(headers, end_stream, _processor=_processor)
+        except ProtocolError as error:
+            raise ConnectionLost("the connection is closed", error) from error
+
+    async def send_headers(self, headers: list[tuple[str, str]], end_stream: bool = False) -> None:
+        """Send headers or trailers as soon as the transport takes them."""
+        await self.room(0)
+        await super().send_headers(headers, end_stream)
+
+    async def send_data(self, data: bytes, end_stream: bool = False) -> None:
+        """Send *data* through h2, in as many frames as it takes."""
+        at, size = 0, len(data)
+        while True:
+            room = await self.room(size - at)
+            piece = data[at : at + min(room, self._h2_connection.max_outbound_frame_size)]
+            at += len(piece)
+            self._h2_connection.send_data(self._number, piece, end_stream=end_stream and at == size)
+            self._count(len(piece))
+            self.connection.flush()
+            if at == size:
+                return
+
+    async def send_parts(self, prefix: bytes, data: memoryview) -> None:
+        """Send ``prefix + data``, without copying *data*, in as many frames as it takes.
+
+        *data* must never change: parts of it may leave later. Cancelled, or ended by an error, a part may have left.
+        """
+        at, size = 0, len(prefix) + len(data)
+        while at < size:
+            room = min(await self.room(size - at), size - at, BURST)
+            self._send_frames(prefix, data, at, room)
+            at += room
+            await self._yield_after(room)
+
+    async def room(self, wanted: int) -> int:
+        """Wait until a piece of a message of *wanted* bytes may be sent; return how much may be."""
+        least = min(wanted, self.connection.limits.smallest_send)
+        try:
+            while True:
+                if not self.connection.write_ready.is_set():
+                    await self._wait(self.connection.write_ready)
+                    continue
+                window = self._h2_connection.local_flow_control_window(self._number) if least else 0
+                if window >= least:
+                    return window
+                self.window_updated.clear()
+                await self._wait(self.window_updated)
+        finally:
+            self.waiting_since = None
+
+    async def _wait(self, event: asyncio.Event) -> None:
+        if self.waiting_since is None:
+            self.waiting_since = time.monotonic()
+        await event.wait()
+
+    def _send_frames(self, prefix: bytes, data: memoryview, start: int, room: int) -> None:
+        h2, number = self._h2_connection, self._number
+        stream = h2.streams.get(number)
+        if stream is None:
+            raise StreamClosedError(number)
+        if self.connection.is_closing():
+            raise ConnectionLost("the connection is closed", self.connection.lost_by)
+        self.connection.flush()
+        h2.state_machine.process_input(ConnectionInputs.SEND_DATA)
+        stream.state_machine.process_input(StreamInputs.SEND_DATA)
+        h2.outbound_flow_control_window -= room
+        stream.outbound_flow_control_window -= room
+        largest = h2.max_outbound_frame_size
+        self._transport.writelines(cut_message(prefix, data, start=start, room=room, largest=largest, stream_id=number))
+        self._count(room)
+
+    def _count(self, size: int) -> None:
+        self.data_sent += size
+        self.connection.data_sent += size
+        self.connection.data_send_process()
+        self.connection.earn(size)
+
+    async def _yield_after(self, size: int) -> None:
+        # A reader that keeps up never makes us wait, and all others would: so give way by ourselves.
+        self._unyielded += size
+        if self._unyielded >= BURST:
+            self._unyielded = 0
+            await asyncio.sleep(0)
+
+    @property
+    def _number(self) -> int:
+        if self.id is None:
+            raise StreamClosedError(0)
+        return self.id
+
+    def __terminated__(self, reason: str) -> None:
+        """End whoever works on this stream; he gets `StreamTerminatedError`, or `ConnectionLost`."""
+        self.end_with(
+            ConnectionLost(reason, self.connection.lost_by)
+            if self.connection.is_lost
+            else StreamTerminatedError(reason)
+        )
+
+    def end_with(self, error: Exception) -> None:
+        """Raise *error* in whoever works on this stream."""
+        if self.wrapper is not None and not self.wrapper.cancelled:
+            self.wrapper.cancel(error)
