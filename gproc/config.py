@@ -272,6 +272,8 @@ class ServerConfig:
     """Bytes of the state directory's file system that output never uses."""
     policy: tuple[PolicyRule, ...] = ()
     """The first rule whose owner pattern fits decides; none: allowed."""
+    source: str = "defaults"
+    """The file it was read from."""
 
 
 def load_server_config(path: str | Path) -> ServerConfig:
@@ -291,6 +293,7 @@ def parse_server_config(table: Mapping[str, Any], *, source: str) -> ServerConfi
         retention=_retention(_table(table, "retention", source), source),
         disk_reserve=_size(disk.get("reserve", 0), source, "disk.reserve"),
         policy=_policy(table.get("policy", []), source),
+        source=source,
     )
 
 

@@ -40,7 +40,7 @@ def _drawn_help(command: click.Command, ctx: click.Context) -> str | None:
     return draw_help(command, ctx)
 
 
-class _Worded(click.ParamType):
+class _Worded(click.ParamType[Any]):
     """A value that people write in words; `InvalidArgument` becomes bad usage."""
 
     def parse(self, text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -25,11 +26,11 @@ BAD_USAGE = 2
 class LazyGroup(Group):
     """All verbs. Knows their names and summaries; imports a verb when it is used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the names of the verbs, in the order of the help page."""
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Return the verb called *cmd_name*."""
         if cmd_name not in VERBS:
             return None
@@ -49,7 +50,7 @@ class LazyGroup(Group):
             raise click.UsageError(f"there is no command {args[0]!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the verbs, section by section."""
         for section in SECTIONS:
             with formatter.section(section):
@@ -75,9 +76,16 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
 @click.option("--cert", metavar="FILE", help="Your certificate; its common name is who you are.  [GPROC_CERT]")
 @click.option("--key", metavar="FILE", help="The key of your certificate.  [GPROC_KEY]")
 @click.option("--context", metavar="NAME", help="Settings remembered under this name.  [GPROC_CONTEXT]")
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Tell it.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
-def cli(ctx: click.Context, **flags: str | None) -> None:
+def cli(ctx: click.Context, /, **flags: str | None) -> None:
     """Run Linux processes on a server over mutual TLS, and follow every byte of their output."""
     ctx.obj = flags
 
@@ -139,7 +147,5 @@ def _usage_problem(error: click.UsageError) -> str:
 
 def _forget_stdout() -> None:
     """Keep the interpreter from complaining, at its end, that nobody reads what is left in its buffer."""
-    try:
+    with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    except OSError:
-        pass

@@ -1,4 +1,4 @@
-"""One verb a file; each defines ``command``. None is imported before it is used: `VERBS` is all that ``--help`` needs."""
+"""One verb a file; each defines ``command``. None is imported before it is used: `VERBS` is all ``--help`` needs."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _NAMED = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
 def visible(text: str) -> str:
-    """Return *text* with every character that a terminal could obey written out, as ``\\x1b``."""
+    """Return *text* with every character that a terminal could obey written out, as its number."""
     return _NOT_FOR_NAMES.sub(lambda match: _written_out(match.group()), text)
 
 

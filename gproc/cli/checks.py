@@ -1,0 +1,231 @@
+"""What can be wrong between a client and a server, checked in the order in which it would fail."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gproc.errors import CertificateRefused, GprocError, Unauthenticated
+
+if TYPE_CHECKING:
+    from gproc.config import Settings
+
+__all__ = ["MARKS", "Check", "Verdict", "run_checks"]
+
+_PATIENCE = 5.0
+_SOON = timedelta(days=14)
+_SKEW = timedelta(seconds=5)
+
+
+class Verdict(Enum):
+    """How a check came out."""
+
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check: what was looked at, how it is, and what to do now if it is not good."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    advice: str = ""
+
+    def document(self) -> dict[str, str]:
+        """Return the check as it is in JSON."""
+        document = {"check": self.name, "verdict": self.verdict.value, "detail": self.detail, "advice": self.advice}
+        return {key: value for key, value in document.items() if value}
+
+
+def run_checks(ctx: click.Context) -> Iterator[Check]:
+    """Yield one check after another; ends at the first that makes the others pointless."""
+    from gproc.cli.session import settings_of
+
+    try:
+        settings = settings_of(ctx)
+    except GprocError as error:
+        yield _bad("settings", str(error), "correct the file, or name another context with --context")
+        return
+    settled = list(_settings(settings))
+    yield from settled
+    if _any_bad(settled):
+        return
+    files = [*_files(settings), *_certificates(settings)]
+    yield from files
+    if _any_bad(files):
+        return
+    yield from _network(settings)
+
+
+def _settings(settings: Settings) -> Iterator[Check]:
+    for name in ("addr", "cacert", "cert", "key"):
+        try:
+            value = settings.require(name)
+        except GprocError as error:
+            problem, _, advice = str(error).partition("; ")
+            yield _bad(name, problem, advice)
+        else:
+            setting = settings.get(name)
+            yield _good(name, f"{value} (from {setting.source if setting else 'nowhere'})")
+
+
+def _files(settings: Settings) -> Iterator[Check]:
+    for name in ("cacert", "cert", "key"):
+        path = Path(settings.require(name))
+        try:
+            path.read_bytes()
+        except OSError as error:
+            yield _bad(f"{name} file", f"{path}: {error.strerror}", f"give another file with --{name}")
+    key = Path(settings.require("key"))
+    if key.is_file() and key.stat().st_mode & 0o077:
+        yield _bad("key file", f"{key}: others can read it", f"chmod 600 {key}")
+
+
+def _certificates(settings: Settings) -> Iterator[Check]:
+    from gproc.certs import diagnose, inspect
+
+    paths = {name: settings.require(name) for name in ("cacert", "cert", "key")}
+    try:
+        problems = diagnose(**paths)
+        certificate = inspect(paths["cert"])
+    except GprocError as error:
+        yield _bad("certificate", str(error), "issue a new one: gproc certs client DIR NAME")
+        return
+    for problem in problems:
+        if "others" in problem and "read" in problem:  # said above, with the command that helps
+            continue
+        yield _bad("certificate", problem, "is this computer's clock right? else: gproc certs client DIR NAME --renew")
+    if problems:
+        return
+    left = certificate.not_after - datetime.now(UTC)
+    detail = (
+        f"you are {certificate.name!r}; signed by {certificate.issuer!r}, good until {certificate.not_after:%Y-%m-%d}"
+    )
+    if left < _SOON:
+        yield Check(
+            name="certificate",
+            verdict=Verdict.WARNING,
+            detail=f"{detail}: {left.days} days",
+            advice="renew it: gproc certs client DIR NAME --renew",
+        )
+    else:
+        yield _good("certificate", detail)
+
+
+def _network(settings: Settings) -> Iterator[Check]:
+    host, _, port = settings.require("addr").rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal():
+        yield _bad("address", f"{settings.require('addr')!r} is not HOST:PORT", "give it as --addr HOST:PORT")
+        return
+    try:
+        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+    except OSError as error:
+        yield _bad("name", f"{host}: {error.strerror}", "is the name right? does this network's DNS know it?")
+        return
+    yield _good("name", f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}")
+    try:
+        connection = socket.create_connection((host, int(port)), timeout=_PATIENCE)
+    except OSError as error:
+        yield _bad("connection", f"{host}:{port}: {error.strerror or error}", _refused_advice(error))
+        return
+    with connection:
+        yield _good("connection", f"{host}:{port} answers")
+        handshake = _handshake(connection, host, settings)
+    yield handshake
+    if handshake.verdict is not Verdict.BAD:
+        yield from _request(settings)
+
+
+def _refused_advice(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there: is the server running, is the port right?"
+    return "is a firewall in between? is the server running?"
+
+
+def _handshake(connection: socket.socket, host: str, settings: Settings) -> Check:
+    """Return whether the server is who it should be; whether it accepts us shows only when something is asked."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.hostname_checks_common_name = False
+    context.set_alpn_protocols(["h2"])
+    try:
+        context.load_verify_locations(settings.require("cacert"))
+        context.load_cert_chain(settings.require("cert"), settings.require("key"))
+        with context.wrap_socket(connection, server_hostname=host) as secure:
+            return _good("TLS", f"{secure.version()}, and the server is the {host!r} it should be")
+    except ssl.SSLCertVerificationError as error:
+        return _bad("TLS", f"the server's certificate: {error.verify_message}", _server_advice(error, host))
+    except (ssl.SSLError, OSError) as error:
+        reason = getattr(error, "reason", None) or error.strerror or str(error)
+        return _bad("TLS", f"no handshake: {reason}", "is it a gproc server that listens there?")
+
+
+def _server_advice(error: ssl.SSLCertVerificationError, host: str) -> str:
+    if "match" in error.verify_message:  # of host name or IP address
+        return f"connect to a name in the certificate, or issue one: gproc certs server DIR --host {host} --renew"
+    if "expired" in error.verify_message or "not yet" in error.verify_message:
+        return "is this computer's clock right? else: gproc certs server DIR --host NAME --renew"
+    return "is --cacert the authority that issued the server's certificate?"
+
+
+def _request(settings: Settings) -> Iterator[Check]:
+    try:
+        newest = asyncio.run(_newest_job(settings))
+    except (CertificateRefused, Unauthenticated) as error:
+        advice = "the server trusts another authority (its --cacert), or the certificate was revoked: ask who runs it"
+        yield _bad("identity", str(error), advice)
+        return
+    except GprocError as error:
+        yield _bad("request", str(error), "the server's log, on its standard error, says more")
+        return
+    yield _good("request", "the server accepts you, and answers")
+    if newest is not None and newest - datetime.now(UTC) > _SKEW:
+        behind = (newest - datetime.now(UTC)).total_seconds()
+        yield Check(
+            name="clock",
+            verdict=Verdict.WARNING,
+            detail=f"the server's clock is at least {behind:.0f} s ahead of this one",
+            advice="set both by NTP: certificates and times depend on it",
+        )
+
+
+async def _newest_job(settings: Settings) -> datetime | None:
+    from gproc.cli.session import make_client
+    from gproc.client import ListQuery
+
+    async with make_client(settings, timeout=_PATIENCE) as client:
+        await asyncio.wait_for(client.connect(), _PATIENCE * 2)
+        jobs = (await client.page(ListQuery(page_size=1))).jobs
+        return jobs[0].created_at if jobs else None
+
+
+def _good(name: str, detail: str) -> Check:
+    return Check(name=name, verdict=Verdict.GOOD, detail=detail)
+
+
+def _bad(name: str, detail: str, advice: str) -> Check:
+    return Check(name=name, verdict=Verdict.BAD, detail=detail, advice=advice)
+
+
+def _any_bad(checks: list[Check]) -> bool:
+    return any(check.verdict is Verdict.BAD for check in checks)
+
+
+MARKS: Mapping[Verdict, tuple[str, str]] = {
+    Verdict.GOOD: ("✓", "32"),
+    Verdict.WARNING: ("!", "33"),
+    Verdict.BAD: ("✗", "31"),
+}

@@ -1,0 +1,89 @@
+"""``gproc demo``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from gproc.cli.command import Command
+from gproc.cli.console import note
+
+if TYPE_CHECKING:
+    from gproc.model import JobStatus
+
+__all__ = ["command"]
+
+_OWNER = "alice"
+
+_SHOW = r"""
+colour() { printf '\033[%sm%s\033[0m' "$1" "$2"; }
+printf '%s this is a real process, pid %s, running in %s\n' "$(colour '1;32' hello:)" "$$" "$(pwd)"
+echo 'its standard output and its standard error arrive apart, in order' >&2
+i=0
+while [ $i -lt 24 ]; do
+    i=$((i + 1))
+    bar=$(printf '%*s' $i '' | tr ' ' '#')
+    printf '\r%s [%-24s] %3d%%' "$(colour 36 working)" "$bar" $((i * 100 / 24))
+    sleep 0.1
+done
+printf '\n%s every byte of this came through gRPC and mutual TLS\n' "$(colour '1;35' done:)"
+"""
+
+
+@click.command("demo", cls=Command, context_settings={"allow_interspersed_args": False})
+@click.argument("command_line", metavar="[COMMAND [ARG]...]", nargs=-1, type=click.UNPROCESSED)
+def command(command_line: tuple[str, ...]) -> int:
+    """See a job's live output over mutual TLS, now, here.
+
+    Makes a throwaway authority, starts a server on a free loopback port, runs COMMAND (or a small show) as a client
+    called alice, follows its output, and exits with its code. Nothing is left behind.
+    """
+    from gproc.errors import ConfigError
+
+    try:
+        import gproc.testing  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"demo: {error.name} is not installed; `pip install 'gproc[testing]'` brings it") from error
+    program, *args = command_line or ("sh", "-c", _SHOW)
+    return asyncio.run(_demonstrate(program, args, own=bool(command_line)))
+
+
+async def _demonstrate(program: str, args: list[str], *, own: bool) -> int:
+    from gproc.cli.live.follow import copy_output
+    from gproc.testing import embedded_server
+
+    _step("made a throwaway authority, and certificates for a server and for a client called alice")
+    async with embedded_server() as server:
+        _step(f"a server listens on {server.addr}: TLS 1.3, and both sides show a certificate")
+        async with server.client(_OWNER) as client:
+            job = await client.start(program, args)
+            _step(f"{_OWNER} started {_shown(program, args) if own else 'a small show'}: job {job.id}")
+            status = await copy_output(job.output())
+    if status is None:
+        return 125
+    _step(_ending(status))
+    return status.shell_code
+
+
+def _shown(program: str, args: list[str]) -> str:
+    return " ".join([program, *args])
+
+
+def _ending(status: JobStatus) -> str:
+    from gproc.cli.render.jobs import duration_of, outcome, utc_now
+    from gproc.model.units import format_duration, format_size
+
+    duration = duration_of(status, now=utc_now())
+    took = "" if duration is None else f" after {format_duration(duration)}"
+    return (
+        f"the job {outcome(status)}{took}, with {format_size(status.output_bytes)} of output; "
+        "the server is gone and nothing is left behind"
+    )
+
+
+def _step(text: str) -> None:
+    sys.stdout.flush()
+    note(text)

@@ -1,0 +1,65 @@
+"""``gproc list``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gproc.cli.command import JSON_OPTION, Command
+from gproc.cli.console import note
+from gproc.cli.job_options import pairs
+from gproc.cli.session import with_client
+
+if TYPE_CHECKING:
+    from gproc.client import Client
+    from gproc.model import JobStatus
+
+__all__ = ["command"]
+
+_STATES = ("pending", "running", "stopping", "exited", "signaled", "stopped", "timed_out", "lost")
+
+
+@click.command("list", cls=Command)
+@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), metavar="STATE", help="Only this state.")
+@click.option("--running", is_flag=True, help="Only jobs that have not ended.")
+@click.option("--label", "labels", metavar="K=V", multiple=True, help="Only jobs with this label.")
+@click.option("--name", metavar="NAME", default="", help="Only jobs with this name.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, metavar="N", help="The newest N (100).")
+@click.option("-a", "--all", "everything", is_flag=True, help="All of them, however many.")
+@JSON_OPTION
+@click.pass_context
+def command(ctx: click.Context, /, as_json: bool, limit: int, everything: bool, **options: Any) -> int:
+    """List your jobs, newest first."""
+    from gproc.cli.show import show_jobs
+
+    query = _query(**options)
+    jobs = with_client(ctx, lambda client: _ask(client, query, None if everything else limit + 1))
+    shown = jobs if everything else jobs[:limit]
+    show_jobs(shown, as_json=as_json)
+    if len(shown) < len(jobs):
+        note(f"these are the newest {limit}; --all shows all")
+    elif not shown:
+        note("no jobs" if not any(query.values()) else "no such jobs")
+    return 0
+
+
+async def _ask(client: Client, query: dict[str, Any], limit: int | None) -> list[JobStatus]:
+    from contextlib import aclosing
+
+    jobs: list[JobStatus] = []
+    async with aclosing(client.list(**query, page_size=min(limit or 1000, 1000))) as found:
+        async for job in found:
+            jobs.append(job)
+            if len(jobs) == limit:
+                break
+    return jobs
+
+
+def _query(*, states: tuple[str, ...], running: bool, labels: tuple[str, ...], name: str) -> dict[str, Any]:
+    from gproc.model import JobState
+
+    wanted = {JobState(state) for state in states}
+    if running:
+        wanted |= {state for state in JobState if not state.is_final}
+    return {"states": frozenset(wanted), "labels": pairs(labels, "--label"), "name": name}

@@ -1,0 +1,42 @@
+"""``gproc remove``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from gproc.cli.command import JSON_OPTION, Command, complete_job_ids
+from gproc.cli.session import with_client
+
+if TYPE_CHECKING:
+    from gproc.client import Client
+    from gproc.model import JobId
+
+__all__ = ["command"]
+
+
+@click.command("remove", cls=Command)
+@click.argument("jobs", metavar="ID...", nargs=-1, required=True, shell_complete=complete_job_ids)
+@JSON_OPTION
+@click.pass_context
+def command(ctx: click.Context, /, jobs: tuple[str, ...], as_json: bool) -> int:
+    """Forget finished jobs and their output.
+
+    Prints the ids of the jobs that were removed. A running job must be stopped first.
+    """
+    from gproc.cli.each import for_each
+    from gproc.cli.show import show_documents
+
+    async def remove(client: Client, job_id: JobId) -> JobId:
+        await client.remove(job_id)
+        return job_id
+
+    removed, code = with_client(ctx, lambda client: for_each(client, jobs, remove))
+    if as_json:
+        alone = len(jobs) == 1 and len(removed) == 1
+        show_documents([{"id": job_id, "removed": True} for job_id in removed], alone=alone)
+    else:
+        sys.stdout.write("".join(f"{job_id}\n" for job_id in removed))
+    return code

@@ -1,0 +1,56 @@
+"""``gproc start``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gproc.cli.command import Command
+from gproc.cli.console import note
+from gproc.cli.job_options import job_options, job_request
+from gproc.cli.session import with_client
+
+if TYPE_CHECKING:
+    from gproc.client import Client, Job
+    from gproc.model import JobRequest
+
+__all__ = ["command"]
+
+
+@click.command(
+    "start",
+    cls=Command,
+    context_settings={"allow_interspersed_args": False},
+    epilog="After COMMAND nothing is parsed: `gproc start ls --help` passes --help to ls.",
+)
+@click.option("-l", "--listen", is_flag=True, help="Then show its output and exit with its code; Ctrl-C only leaves.")
+@job_options
+@click.pass_context
+def command(ctx: click.Context, /, program: str, args: tuple[str, ...], listen: bool, **options: Any) -> int:
+    """Start a job and print its id.
+
+    The id, alone, goes to standard output; with --listen it goes to standard error.
+    """
+    request = job_request(program, args, options)
+    return with_client(ctx, lambda client: _start(client, request, listen=listen))
+
+
+async def _start(client: Client, request: JobRequest, *, listen: bool) -> int:
+    job = await client.submit(request)
+    print(job.id, file=sys.stderr if listen else sys.stdout, flush=True)
+    return await _listen(job) if listen else 0
+
+
+async def _listen(job: Job) -> int:
+    from gproc.cli.live.follow import copy_output
+
+    output = job.output()
+    try:
+        status = await copy_output(output)
+    except asyncio.CancelledError:
+        note(f"stopped listening, the job goes on; go on with: gproc output --offset {output.offset} {job.id}")
+        raise
+    return 125 if status is None else status.shell_code

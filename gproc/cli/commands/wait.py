@@ -1,0 +1,69 @@
+"""``gproc wait``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from gproc.cli.command import DURATION, JSON_OPTION, Command, complete_job_ids
+from gproc.cli.session import resolve_ids, with_client
+
+if TYPE_CHECKING:
+    from gproc.client import Client
+    from gproc.model import JobId, JobStatus
+
+__all__ = ["command"]
+
+
+@click.command("wait", cls=Command)
+@click.argument("jobs", metavar="ID...", nargs=-1, required=True, shell_complete=complete_job_ids)
+@click.option("--any", "any_of_them", is_flag=True, help="Until one of them has ended.")
+@click.option("--timeout", type=DURATION, help="Give up after this time; the jobs go on.")
+@JSON_OPTION
+@click.pass_context
+def command(
+    ctx: click.Context, /, jobs: tuple[str, ...], any_of_them: bool, timeout: timedelta | None, as_json: bool
+) -> int:
+    """Wait until jobs have ended.
+
+    Exits with the job's code; of several jobs, with the first code, in the order given, that is not 0.
+    """
+    from gproc.cli.show import show_jobs
+
+    statuses = with_client(ctx, lambda client: _wait(client, jobs, any_of_them=any_of_them, patience=timeout))
+    show_jobs(statuses, as_json=as_json, alone=len(jobs) == 1)
+    return next((status.shell_code for status in statuses if status.shell_code), 0)
+
+
+async def _wait(
+    client: Client, jobs: Sequence[str], *, any_of_them: bool, patience: timedelta | None
+) -> list[JobStatus]:
+    from gproc.errors import DeadlineExceeded
+
+    ids = await resolve_ids(client, jobs)
+    try:
+        async with asyncio.timeout(None if patience is None else patience.total_seconds()):
+            return await (_first(client, ids) if any_of_them else _all(client, ids))
+    except TimeoutError:
+        raise DeadlineExceeded(f"wait {' '.join(jobs)}: not ended in time; the job goes on") from None
+
+
+async def _all(client: Client, ids: Sequence[JobId]) -> list[JobStatus]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(client.wait(job_id)) for job_id in ids]
+    return [task.result() for task in tasks]
+
+
+async def _first(client: Client, ids: Sequence[JobId]) -> list[JobStatus]:
+    tasks = [asyncio.ensure_future(client.wait(job_id)) for job_id in ids]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return [task.result() for task in tasks if task.done()]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,76 @@
+"""The options that ``start`` and ``run`` share, and the request they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gproc.cli.command import DURATION, SIGNAL, SIZE, job_command_arguments
+
+if TYPE_CHECKING:
+    from gproc.model import JobRequest
+
+__all__ = ["job_options", "job_request", "pairs"]
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("-n", "--name", metavar="NAME", default="", help="A name for people; need not be unique."),
+    click.option("-e", "--env", metavar="K=V", multiple=True, help="Add a variable to the job's environment."),
+    click.option("-C", "--directory", metavar="DIR", default="", help="Start in this directory of the server."),
+    click.option("--label", "labels", metavar="K=V", multiple=True, help="Add a label to select by."),
+    click.option("--timeout", type=DURATION, help="Stop the job after this time, as 30s, 5m, 1h30m."),
+    click.option("--grace", type=DURATION, help="When stopping, wait this long before SIGKILL (10s)."),
+    click.option("--stop-signal", type=SIGNAL, help="When stopping, send this signal first (TERM)."),
+    click.option("--memory", type=SIZE, help="Limit the memory, as 512M."),
+    click.option("--cpu", type=click.FloatRange(min=0.001), metavar="N", help="Limit to N processors, as 0.5."),
+    click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Limit processes and threads."),
+    click.option("--open-files", type=click.IntRange(min=3), metavar="N", help="Limit open files of each process."),
+    click.option("--output-limit", type=SIZE, help="Keep at most this much output, as 1G."),
+    click.option("--request-id", metavar="ID", default="", help="The same ID never starts a second job."),
+)
+
+
+def job_options(function: Any) -> Any:
+    """Add the options of a new job, and ``COMMAND [ARG]...`` after them."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return job_command_arguments(function)
+
+
+def job_request(program: str, args: Sequence[str], options: Mapping[str, Any]) -> JobRequest:
+    """Return the request that the options describe; raise `InvalidArgument` or `click.UsageError` if they cannot."""
+    from gproc.model import JobRequest, Limits, StopPolicy
+
+    policy = {"signal": options["stop_signal"], "grace": options["grace"]}
+    cpu = options["cpu"]
+    return JobRequest(
+        command=program,
+        args=tuple(args),
+        env=pairs(options["env"], "-e"),
+        working_directory=options["directory"],
+        name=options["name"],
+        labels=pairs(options["labels"], "--label"),
+        request_id=options["request_id"],
+        timeout=options["timeout"] if options["timeout"] != timedelta(0) else None,
+        stop=StopPolicy(**{name: value for name, value in policy.items() if value is not None}),
+        limits=Limits(
+            memory_bytes=options["memory"],
+            processes=options["processes"],
+            open_files=options["open_files"],
+            output_bytes=options["output_limit"],
+            cpu_millis=None if cpu is None else max(1, round(cpu * 1000)),
+        ),
+    )
+
+
+def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    """Return the pairs written as ``K=V``; raise `click.UsageError`, naming the option, if one is not."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise click.UsageError(f"{option} {text!r}: must be KEY=VALUE")
+        found[key] = value
+    return found

@@ -1,0 +1,57 @@
+"""A job's output onto standard output and standard error, until it ends."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from gproc.cli.console import is_terminal, note
+from gproc.cli.live.sink import Sink
+from gproc.cli.live.transform import Safe, Stamped, Transform, as_it_is
+from gproc.model import Chunk, Gap, JobStatus, Stream
+
+if TYPE_CHECKING:
+    from gproc.client import Output
+    from gproc.errors import GprocError
+
+__all__ = ["copy_output", "gap_text"]
+
+
+async def copy_output(output: Output, *, timestamps: bool = False, raw: bool = False) -> JobStatus | None:
+    """Write the output where it belongs, gaps as notes; return the status it ended with.
+
+    A terminal is given nothing to obey but colours, unless *raw*. Raises what the client raises, and `BrokenPipeError`
+    when nobody reads any more. Cancelling stops reading; the job does not notice.
+    """
+    output.on_break = _tell_break
+    transforms = {
+        Stream.STDOUT: _transform(is_terminal(sys.stdout) and not raw, timestamps),
+        Stream.STDERR: _transform(is_terminal(sys.stderr) and not raw, timestamps),
+    }
+    sys.stdout.flush()
+    with ExitStack() as stack:
+        sinks = {Stream.STDOUT: stack.enter_context(Sink(1)), Stream.STDERR: stack.enter_context(Sink(2))}
+        async with output as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Chunk):
+                    await sinks[piece.stream].write(transforms[piece.stream](piece))
+                else:
+                    note(gap_text(piece))
+        for stream, transform in transforms.items():
+            await sinks[stream].write(transform(None))
+    return output.end
+
+
+def gap_text(gap: Gap) -> str:
+    """Return what is said where output is missing."""
+    return f"{gap.bytes} bytes not kept here: the output from offset {gap.offset} to {gap.offset + gap.bytes}"
+
+
+def _transform(safe: bool, timestamps: bool) -> Transform:
+    transform: Transform = Safe() if safe else as_it_is
+    return Stamped(transform) if timestamps else transform
+
+
+def _tell_break(error: GprocError, seconds: float) -> None:
+    note(f"{error}; trying again in {seconds:.1f} s")

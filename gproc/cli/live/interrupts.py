@@ -1,0 +1,68 @@
+"""Ctrl-C while a job runs in the foreground: first to the job, then stop it, then leave it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from gproc.cli.console import error_line, note
+from gproc.errors import GprocError, JobFinished
+
+if TYPE_CHECKING:
+    from gproc.client import Job
+
+__all__ = ["Interrupts"]
+
+
+class Interrupts:
+    """While entered, Ctrl-C goes to *job*: SIGINT; the second time Stop; the third time the caller is cancelled."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._count = 0
+        self._asking: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._caller = asyncio.current_task()
+        # The runner of asyncio has a handler of its own; it is back when this one is removed.
+        self._before = signal.getsignal(signal.SIGINT)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._pressed)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, self._before)
+        for task in self._asking:
+            task.cancel()
+        for task in list(self._asking):
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _pressed(self) -> None:
+        self._count += 1
+        if self._count == 1:
+            self._ask(lambda: self._job.signal(signal.SIGINT))
+        elif self._count == 2:
+            note("stopping the job; Ctrl-C again leaves it to itself")
+            self._ask(self._job.stop)
+        elif self._caller is not None:
+            self._caller.cancel()
+
+    def _ask(self, request: Callable[[], Awaitable[object]]) -> None:
+        task = asyncio.get_running_loop().create_task(self._tell_failure(request))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _tell_failure(self, request: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await request()
+        except JobFinished:
+            pass
+        except GprocError as error:
+            error_line(str(error))

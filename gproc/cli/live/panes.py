@@ -1,0 +1,58 @@
+"""Panes on a terminal, drawn again while jobs run."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+
+from gproc.cli.live.screen import Screen
+from gproc.cli.render.escape import visible
+from gproc.cli.render.jobs import short_ids, utc_now
+from gproc.cli.render.panes import Pane, draw_panes
+from gproc.model import Chunk, Gap, JobId, JobStatus
+
+__all__ = ["LivePanes"]
+
+
+class LivePanes:
+    """While entered, the terminal shows the panes, and nothing else; afterwards it is as it was."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._statuses: dict[JobId, JobStatus] = {}
+        self._screens: dict[JobId, Screen] = {}
+        self._live = Live(console=console, screen=True, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def job(self, status: JobStatus) -> None:
+        """Take note of a new job, or of a change."""
+        self._statuses[status.id] = status
+        self._screens.setdefault(status.id, Screen())
+
+    async def output(self, job_id: JobId, piece: Chunk | Gap) -> None:
+        """Take note of output."""
+        if isinstance(piece, Chunk):
+            self._screens[job_id].feed(piece.data)
+        else:
+            self._screens[job_id].feed(f"\n\x1b[33m[{piece.bytes} bytes not kept here]\x1b[0m\n".encode())
+
+    def redraw(self) -> None:
+        """Draw everything, in the size that the terminal has now."""
+        width, height = self._console.size
+        shown = short_ids(list(self._statuses))
+        panes = [
+            Pane(status, self._screens[job_id], visible(status.name) or shown[job_id])
+            for job_id, status in self._statuses.items()
+        ]
+        self._live.update(draw_panes(panes, width=width, height=height, now=utc_now()), refresh=True)

@@ -1,0 +1,65 @@
+"""Bytes to a descriptor: all of them, in order, without stopping the event loop while a reader is slow."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import stat
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+__all__ = ["Sink"]
+
+_WANTED_PIPE = 1 << 20
+
+
+class Sink:
+    """A descriptor to write output to.
+
+    Pipes and terminals are opened again as non-blocking: setting the flag on the descriptor we were given would set it
+    for everybody who shares it, the shell included. Whatever cannot be opened again (a socket, somebody else's
+    terminal) is written to as it is; files never make anybody wait.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._given = fd
+        self._fd = fd
+        self._own = False
+
+    def __enter__(self) -> Self:
+        mode = os.fstat(self._given).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            with suppress(OSError):
+                self._fd = os.open(f"/proc/self/fd/{self._given}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+                self._own = True
+        if stat.S_ISFIFO(mode):
+            with suppress(OSError):  # more bytes per wake-up; a user may have used up the allowance
+                fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, _WANTED_PIPE)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._own:
+            os.close(self._fd)
+        self._fd, self._own = self._given, False
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """Write all of *data*; raise `BrokenPipeError` if nobody reads any more. Cancelling may cut it anywhere."""
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(self._fd, left) :]
+            except BlockingIOError:
+                await self._writable()
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        loop.add_writer(self._fd, lambda: None if ready.done() else ready.set_result(None))
+        try:
+            await ready
+        finally:
+            loop.remove_writer(self._fd)

@@ -1,0 +1,244 @@
+"""Jobs as tables, cards and lines: for a terminal with rich, for a pipe as aligned plain text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from gproc.cli.render.escape import visible
+from gproc.model import JobState, JobStatus
+from gproc.model.document import format_time, status_to_document
+from gproc.model.units import format_duration, format_size
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+__all__ = [
+    "STATE_STYLES",
+    "card_lines",
+    "command_line",
+    "duration_of",
+    "job_card",
+    "job_table",
+    "json_text",
+    "outcome",
+    "plain_table",
+    "short_ids",
+]
+
+STATE_STYLES: Mapping[JobState, str] = {
+    JobState.PENDING: "cyan",
+    JobState.RUNNING: "bold green",
+    JobState.STOPPING: "yellow",
+    JobState.EXITED: "",
+    JobState.SIGNALED: "red",
+    JobState.STOPPED: "magenta",
+    JobState.TIMED_OUT: "red",
+    JobState.LOST: "bold red",
+}
+
+_SHORTEST_ID = 12
+_NEEDS_QUOTES = re.compile(r"[^A-Za-z0-9_@%+=:,./-]")
+
+
+def json_text(value: JobStatus | Sequence[JobStatus] | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
+    """Return the JSON document of one job, of many, or of plain values; ends with a newline."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=True) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, JobStatus):
+        return status_to_document(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return [_plain(item) for item in value]
+
+
+def command_line(job: JobStatus) -> str:
+    """Return what the job runs as one would type it, on one line, safe to show."""
+    return " ".join(_quoted(visible(word)) for word in (job.command, *job.args))
+
+
+def _quoted(word: str) -> str:
+    if word and _NEEDS_QUOTES.search(word) is None:
+        return word
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def short_ids(ids: Sequence[str], *, shortest: int = _SHORTEST_ID) -> dict[str, str]:
+    """Return a beginning of each id: all equally long, long enough to tell them apart, never below *shortest*."""
+    ordered = sorted(set(ids))
+    length = shortest
+    for one, next_one in pairwise(ordered):
+        length = max(length, 1 + _common_length(one, next_one))
+    return {job_id: job_id[:length] for job_id in ids}
+
+
+def _common_length(one: str, other: str) -> int:
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def duration_of(job: JobStatus, *, now: datetime) -> timedelta | None:
+    """Return how long the job ran, or has been running; None if it never did."""
+    if job.started_at is None:
+        return None
+    return max(timedelta(0), (job.ended_at or now) - job.started_at)
+
+
+def outcome(job: JobStatus) -> str:
+    """Return the state and what belongs to it in a few words: ``exited 7``, ``stopped SIGTERM``."""
+    word = job.state.value.replace("_", " ")
+    if job.exit_code is not None:
+        return f"{word} {job.exit_code}"
+    return f"{word} {visible(job.signal)}" if job.signal else word
+
+
+def outcome_style(job: JobStatus) -> str:
+    """Return the style of `outcome`: an exit code that is not 0 is red."""
+    if job.state is JobState.EXITED:
+        return "red" if job.exit_code else "green"
+    return STATE_STYLES[job.state]
+
+
+def _ago(moment: datetime | None, now: datetime) -> str:
+    return "-" if moment is None else format_duration(now - moment)
+
+
+def _took(job: JobStatus, now: datetime) -> str:
+    duration = duration_of(job, now=now)
+    return "-" if duration is None else format_duration(duration)
+
+
+def _row(job: JobStatus, shown_id: str, now: datetime) -> tuple[str, ...]:
+    return (
+        shown_id,
+        outcome(job),
+        _ago(job.created_at, now),
+        _took(job, now),
+        format_size(job.output_bytes),
+        visible(job.name),
+        command_line(job),
+    )
+
+
+_HEADINGS = ("ID", "STATE", "AGE", "TOOK", "OUTPUT", "NAME", "COMMAND")
+_RIGHT = frozenset({"AGE", "TOOK", "OUTPUT"})
+
+
+def job_table(jobs: Sequence[JobStatus], *, now: datetime) -> Table:
+    """Return the jobs as a table for a terminal; the NAME column is there only if a job has a name."""
+    from rich.table import Table
+    from rich.text import Text
+
+    with_names = any(job.name for job in jobs)
+    table = Table(box=None, header_style="bold bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in _columns(with_names):
+        table.add_column(
+            heading.lower(),
+            justify="right" if heading in _RIGHT else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=1 if heading == "COMMAND" else None,
+        )
+    shown = short_ids([job.id for job in jobs])
+    for job in jobs:
+        cells = dict(zip(_HEADINGS, _row(job, shown[job.id], now), strict=True))
+        styles = {"ID": "cyan", "STATE": outcome_style(job), "COMMAND": "bold", "NAME": "yellow"}
+        table.add_row(*(Text(cells[heading], style=styles.get(heading, "")) for heading in _columns(with_names)))
+    return table
+
+
+def _columns(with_names: bool) -> list[str]:
+    return [heading for heading in _HEADINGS if with_names or heading != "NAME"]
+
+
+def plain_table(jobs: Sequence[JobStatus], *, now: datetime) -> str:
+    """Return the jobs as aligned text for a pipe: whole ids, whole commands, nothing cut."""
+    with_names = any(job.name for job in jobs)
+    rows = [dict(zip(_HEADINGS, _row(job, job.id, now), strict=True)) for job in jobs]
+    columns = _columns(with_names)
+    widths = {column: max([len(column), *(len(row[column]) for row in rows)]) for column in columns}
+    lines = [dict(zip(_HEADINGS, _HEADINGS, strict=True)), *rows]
+    return "".join(
+        "  ".join(
+            line[column].rjust(widths[column]) if column in _RIGHT else line[column].ljust(widths[column])
+            for column in columns
+        ).rstrip()
+        + "\n"
+        for line in lines
+    )
+
+
+def card_lines(job: JobStatus, *, now: datetime) -> list[tuple[str, str]]:
+    """Return everything known about a job as names and texts, in the order people want it."""
+    output = format_size(job.output_bytes)
+    if job.dropped_bytes:
+        output += f", of which {format_size(job.dropped_bytes)} could not be kept"
+    limits = ", ".join(f"{visible(name)}: {visible(how)}" for name, how in sorted(job.limits.items()))
+    lines = [
+        ("id", job.id),
+        ("name", visible(job.name)),
+        ("command", command_line(job)),
+        ("state", outcome(job)),
+        ("reason", visible(job.reason)),
+        ("owner", visible(job.owner)),
+        ("stopped by", visible(job.stopped_by)),
+        ("labels", ", ".join(f"{visible(k)}={visible(v)}" for k, v in sorted(job.labels.items()))),
+        ("pid", str(job.pid) if job.pid and not job.is_final else ""),
+        ("started", _moment(job.started_at or job.created_at, now)),
+        ("ended", _moment(job.ended_at, now)),
+        ("took", "" if job.started_at is None else _took(job, now)),
+        ("output", output),
+        ("used", _usage(job)),
+        ("limits", limits),
+    ]
+    return [(name, text) for name, text in lines if text]
+
+
+def _moment(moment: datetime | None, now: datetime) -> str:
+    if moment is None:
+        return ""
+    # To the second, in UTC: a card is for people, --json has the microseconds.
+    return f"{format_time(moment.replace(microsecond=0))[:19].replace('T', ' ')} UTC, {_ago(moment, now)} ago"
+
+
+def _usage(job: JobStatus) -> str:
+    if job.usage is None:
+        return ""
+    cpu = format_duration(timedelta(seconds=job.usage.cpu_seconds))
+    return f"{cpu} of processor, {format_size(job.usage.max_rss_bytes)} of memory at most"
+
+
+def job_card(job: JobStatus, *, now: datetime) -> Any:
+    """Return one job as a card for a terminal."""
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bright_black", justify="right", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, text in card_lines(job, now=now)[1:]:
+        style = {"state": outcome_style(job), "command": "bold", "reason": "italic"}.get(name, "")
+        grid.add_row(name, Text(text, style=style))
+    return Panel(grid, title=_card_title(job), title_align="left", border_style=_border(job), padding=(0, 1))
+
+
+def _card_title(job: JobStatus) -> Text:
+    from rich.text import Text
+
+    return Text(job.id, style="cyan")
+
+
+def _border(job: JobStatus) -> str:
+    return outcome_style(job).removeprefix("bold ") or "bright_black"
+
+
+def utc_now() -> datetime:
+    """Return this moment: for the edges that draw; everything above is told."""
+    return datetime.now(UTC)
