@@ -165,9 +165,7 @@ class JobRequest(betterproto.Message):
     env: Dict[str, str] = betterproto.map_field(
         3, betterproto.TYPE_STRING, betterproto.TYPE_STRING
     )
-    """
-    Variables added to a small clean environment (PATH, HOME, LANG, USER, LOGNAME, SHELL).
-    """
+    """Variables added to a small clean environment (PATH, HOME, LANG)."""
 
     working_directory: str = betterproto.string_field(4)
     """
