@@ -71,7 +71,7 @@ class Client:
     `wait` and `stop` take as long as the job does. The constructor raises `ConfigError` if a file cannot be used.
     """
 
-    def __init__(  # noqa: PLR0913 -- an address, three files, and two settings with defaults
+    def __init__(
         self,
         addr: str,
         *,
@@ -106,7 +106,7 @@ class Client:
         """Be connected; raises `Unavailable` or `CertificateRefused` at once, without trying again."""
         await self._connection.connect()
 
-    async def start(  # noqa: PLR0913 -- the fields of a request, each of which has a default
+    async def start(
         self,
         command: str,
         args: Sequence[str] = (),
@@ -234,7 +234,7 @@ class Client:
             except Unavailable as error:
                 await persistence.pause(error)
 
-    def output(  # noqa: PLR0913 -- the fields of a range, each of which has a default
+    def output(
         self,
         job_id: JobId,
         *,

@@ -9,24 +9,27 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Awaitable
-from contextlib import aclosing, suppress
+from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 import grpclib.client
-from grpclib.config import Configuration
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 
 from gproc.client.address import Address
-from gproc.errors import CertificateRefused, GprocError, InternalError, InvalidArgument, Unavailable
+from gproc.errors import GprocError, InternalError, InvalidArgument, Unavailable
 from gproc.model import JobId, OutputEvent, OutputRange
+from gproc.transport import CLIENT_LIMITS, HardenedChannel, recv_output
+from gproc.transport.inbound import ClientProtocol
 from gproc.wire import (
+    MAX_REPLY_BYTES,
     Method,
     ReplyCodec,
     StatusDetailsCodec,
     connection_error,
-    event_from_message,
+    event_from_bytes,
     from_grpc_error,
     output_range_to_message,
 )
@@ -34,17 +37,7 @@ from gproc.wire.methods import GET_OUTPUT
 
 __all__ = ["Connection"]
 
-CONNECT_SECONDS = 10.0
-"""How long the name, the TCP connection and the TLS handshake may take together."""
-GOODBYE_SECONDS = 1.0
-"""How long the server may take to answer a close before the connection is simply dropped."""
-KEEPALIVE = Configuration(
-    _keepalive_time=60.0,
-    _keepalive_timeout=20.0,
-    _http2_max_pings_without_data=0,
-    _http2_min_sent_ping_interval_without_data=30.0,
-)
-"""A server that is gone without a word is noticed within 80 s, also while a job is silent."""
+LIMITS = replace(CLIENT_LIMITS, message_size=MAX_REPLY_BYTES)
 
 _Request = TypeVar("_Request")
 _Reply = TypeVar("_Reply")
@@ -61,7 +54,6 @@ class Connection:
         """Whether the server has ever answered a call."""
         self._tls = tls
         self._channel: _Channel | None = None
-        self._retired: list[_Channel] = []
 
     async def connect(self) -> None:
         """Be connected; raises `Unavailable` or `CertificateRefused`."""
@@ -70,10 +62,9 @@ class Connection:
     async def aclose(self) -> None:
         """Close for good; what still runs over it fails with `Unavailable`. Closing again does nothing."""
         self.is_closed = True
-        channels = [*self._retired, *([] if self._channel is None else [self._channel])]
-        self._channel = None
-        self._retired = []
-        await asyncio.gather(*(channel.aclose() for channel in channels))
+        if self._channel is not None:
+            self._channel.close()
+            await self._channel.wait_closed()
 
     async def call(self, method: Method[_Request, _Reply], request: _Request, *, seconds: float | None) -> _Reply:
         """Send *request*, return the reply; raises a `GprocError`, `DeadlineExceeded` after so many *seconds*.
@@ -97,74 +88,35 @@ class Connection:
             await call.finish()
 
     async def output(self, job_id: JobId, wanted: OutputRange) -> AsyncGenerator[OutputEvent, None]:
-        """Yield one stream of output, as it comes. The one place that decides how output is received."""
-        async with aclosing(self.replies(GET_OUTPUT, output_range_to_message(job_id, wanted))) as messages:
-            async for message in messages:
+        """Yield one stream of output as it comes, past betterproto. Iterate under `aclosing`."""
+        async with _Call(self, GET_OUTPUT, None) as call:
+            await call.send(output_range_to_message(job_id, wanted))
+            while (message := await call.receive_bytes()) is not None:
                 try:
-                    event = event_from_message(message)
+                    event = event_from_bytes(message)
                 except InvalidArgument as error:
                     raise InternalError(f"the server's output cannot be read: {error}") from None
                 yield event
+            await call.finish()
 
-    async def dial(self) -> tuple[_Channel, _Protocol]:
-        """Return a channel that is connected."""
+    async def dial(self) -> tuple[_Channel, ClientProtocol]:
+        """Return a channel and the connection that it has."""
         if self.is_closed:
             raise Unavailable(f"{self.address}: this client is closed; make a new one")
         if self._channel is None:
             self._channel = _Channel(self.address, self._tls)
-        channel = self._channel
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                protocol = await channel.dial()
+            return self._channel, await self._channel.dial()
         except TimeoutError:
             raise Unavailable(
-                f"{self.address}: no connection within {CONNECT_SECONDS:g} s; check --addr and the network"
+                f"{self.address}: no connection within {LIMITS.connect_timeout:g} s; check --addr and the network"
             ) from None
         except (OSError, EOFError) as error:
             raise connection_error(error, str(self.address)) from error
-        if protocol.alpn != "h2":
-            await channel.aclose()
-            raise Unavailable(f"{self.address}: speaks TLS, but not HTTP/2; check --addr")
-        return channel, protocol
-
-    def retire(self, channel: _Channel) -> None:
-        """Begin no more calls over *channel*; those that run go on."""
-        self._retired = [old for old in self._retired if old.is_connected]
-        if channel is self._channel:
-            self._channel = None
-            self._retired.append(channel)
 
 
-class _Protocol(H2Protocol):
-    """grpclib's protocol, which also remembers why it ended."""
-
-    alpn: str | None = None
-    lost: BaseException | None = None
-    has_heard = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self.gone = asyncio.Event()
-        tls = transport.get_extra_info("ssl_object")
-        self.alpn = tls.selected_alpn_protocol() if tls is not None else None
-        super().connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        self.has_heard = True
-        super().data_received(data)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.lost = exc
-        super().connection_lost(exc)
-        self.gone.set()
-
-    def abort(self) -> None:
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
-
-
-class _Channel(grpclib.client.Channel):
-    """grpclib's channel with our protocol, codec and patience for silence."""
+class _Channel(HardenedChannel):
+    """A channel that speaks HTTP/2 over TLS or not at all."""
 
     def __init__(self, address: Address, tls: ssl.SSLContext) -> None:
         super().__init__(
@@ -173,31 +125,24 @@ class _Channel(grpclib.client.Channel):
             ssl=tls,
             codec=ReplyCodec(),
             status_details_codec=StatusDetailsCodec(),
-            config=KEEPALIVE,
+            limits=LIMITS,
         )
+        self._address = address
 
     @property
     def is_connected(self) -> bool:
         return self._connected
 
-    async def dial(self) -> _Protocol:
-        protocol = await self.__connect__()
-        assert isinstance(protocol, _Protocol)  # noqa: S101 -- made below
+    async def dial(self) -> ClientProtocol:
+        return cast("ClientProtocol", await self.__connect__())
+
+    async def _create_connection(self) -> H2Protocol:
+        protocol = await super()._create_connection()
+        tls = protocol.connection._transport.get_extra_info("ssl_object")  # noqa: SLF001 -- nobody else tells
+        if tls.selected_alpn_protocol() != "h2":
+            protocol.processor.close("not HTTP/2")
+            raise Unavailable(f"{self._address}: speaks TLS, but not HTTP/2; check --addr")
         return protocol
-
-    async def aclose(self) -> None:
-        """Close, and wait a moment until both sides have said goodbye."""
-        protocol = self._protocol
-        self.close()
-        if isinstance(protocol, _Protocol):
-            try:
-                async with asyncio.timeout(GOODBYE_SECONDS):
-                    await protocol.gone.wait()
-            except TimeoutError:
-                protocol.abort()
-
-    def _protocol_factory(self) -> H2Protocol:
-        return _Protocol(grpclib.client.Handler(), self._config, self._h2_config)
 
 
 class _Call(Generic[_Request, _Reply]):
@@ -236,6 +181,12 @@ class _Call(Generic[_Request, _Reply]):
             self._connection.was_reached = True
         return reply
 
+    async def receive_bytes(self) -> memoryview | None:
+        message = await self._told(recv_output(self._stream))
+        if message is not None:
+            self._connection.was_reached = True
+        return message
+
     async def finish(self) -> None:
         """Wait for the server's verdict; raises if it is not OK."""
         await self._told(self._stream.recv_trailing_metadata())
@@ -269,19 +220,22 @@ class _Call(Generic[_Request, _Reply]):
     def _break(self, error: Exception) -> GprocError:
         """Return what the loss of the connection means; why it was lost says more than how the call noticed."""
         address = str(self._connection.address)
-        lost = self._protocol.lost
-        if not self._protocol.has_heard and not isinstance(lost, ssl.SSLError):
+        lost = self._protocol.connection.lost_by
+        if not self._has_heard and not isinstance(lost, ssl.SSLError):
             return Unavailable(
                 f"{address}: the connection was closed before the server said anything; "
                 "if that goes on, it may not accept this certificate: see its log"
             )
         return connection_error(lost if isinstance(lost, OSError) else error, address)
 
+    @property
+    def _has_heard(self) -> bool:
+        connection = self._protocol.connection
+        return connection.heard_at > connection.opened_at
+
     def _verdict(self, error: GprocError) -> GprocError:
-        """Take note that the server has answered; one that is going away is not asked again over this connection."""
+        """Take note that the server has answered."""
         self._connection.was_reached = True
-        if isinstance(error, Unavailable) and not isinstance(error, CertificateRefused):
-            self._connection.retire(self._channel)
         return error
 
 

@@ -30,7 +30,7 @@ class Job:
         state = "" if self.status is None else f" {self.status.state.value}"
         return f"<Job {self.id}{state}>"
 
-    def output(  # noqa: PLR0913 -- the fields of a range, each of which has a default
+    def output(
         self,
         *,
         offset: int = 0,

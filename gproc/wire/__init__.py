@@ -12,7 +12,14 @@ from gproc.wire._generated.gproc import v1 as messages
 from gproc.wire.codec import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, ReplyCodec, RequestCodec
 from gproc.wire.jobs import request_from_message, request_to_message, status_from_message, status_to_message
 from gproc.wire.methods import METHODS, Method
-from gproc.wire.output import event_from_message, event_to_message, output_range_from_message, output_range_to_message
+from gproc.wire.output import (
+    event_from_bytes,
+    event_from_message,
+    event_to_message,
+    event_to_parts,
+    output_range_from_message,
+    output_range_to_message,
+)
 from gproc.wire.queries import (
     ListQuery,
     SignalQuery,
@@ -43,8 +50,10 @@ __all__ = [
     "StatusDetailsCodec",
     "StopQuery",
     "connection_error",
+    "event_from_bytes",
     "event_from_message",
     "event_to_message",
+    "event_to_parts",
     "from_grpc_error",
     "job_id_from_message",
     "list_query_from_message",

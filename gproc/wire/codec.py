@@ -11,8 +11,7 @@ from betterproto import Message
 from grpclib.encoding.base import CodecBase
 
 from gproc.errors import GprocError, InternalError, InvalidArgument
-from gproc.wire.prescan import Bounds, scan
-from gproc.wire.schema import schema_of
+from gproc.wire.prescan import Bounds, read_message
 from gproc.wire.status import to_grpc_error
 
 __all__ = ["MAX_REPLY_BYTES", "MAX_REQUEST_BYTES", "ReplyCodec", "RequestCodec"]
@@ -37,7 +36,7 @@ class _Codec(CodecBase):
         """Return the message in *data*; raises `GRPCError`, and nothing else, if there is none."""
         try:
             if issubclass(message_type, Message):
-                return message_type().parse(scan(data, schema_of(message_type), self._bounds))
+                return read_message(data, message_type, self._bounds)
             return _decode_foreign(data, message_type, self._bounds)
         except InvalidArgument as error:
             raise to_grpc_error(self._fault(error)) from None

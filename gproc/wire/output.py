@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from betterproto import serialized_on_wire
 
+from gproc.errors import InvalidArgument
 from gproc.model import Chunk, End, Gap, JobId, OutputEvent, OutputRange, Stream
+from gproc.transport import MalformedOutput, decode_output, encode_output_head
 from gproc.wire._generated.gproc import v1
 from gproc.wire.jobs import status_from_message, status_to_message
+from gproc.wire.prescan import Bounds, read_message
 from gproc.wire.scalars import enum_from_number, moment, natural, parse_id
 
-__all__ = ["event_from_message", "event_to_message", "output_range_from_message", "output_range_to_message"]
+__all__ = [
+    "event_from_bytes",
+    "event_from_message",
+    "event_to_message",
+    "event_to_parts",
+    "output_range_from_message",
+    "output_range_to_message",
+]
 
 _STREAMS: dict[int, Stream] = {int(v1.Stream[stream.name]): stream for stream in Stream}
 _STREAM_NUMBERS: dict[Stream, v1.Stream] = {stream: v1.Stream[stream.name] for stream in Stream}
 _BOTH = frozenset(Stream)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_PART = Bounds(size=2**20, elements=100_000)
 
 
 def output_range_to_message(job_id: JobId, wanted: OutputRange) -> v1.GetOutputRequest:
@@ -62,6 +77,42 @@ def event_from_message(message: v1.JobOutput) -> OutputEvent:
         return Gap(message.gap.offset, message.gap.bytes)
     stream = enum_from_number(message.stream, _STREAMS, "stream")
     return Chunk(message.data, stream, message.offset, message.time)
+
+
+def event_to_parts(event: OutputEvent) -> tuple[bytes, bytes | memoryview]:
+    """Return the message as the head and data that `gproc.transport.send_output` takes; data is not copied."""
+    if not isinstance(event, Chunk):
+        return bytes(event_to_message(event)), b""
+    head = encode_output_head(
+        stream=_STREAM_NUMBERS[event.stream],
+        offset=event.offset,
+        time_ns=(event.time - _EPOCH) // _MICROSECOND * 1000,
+        data_len=len(event.data),
+    )
+    return head, event.data
+
+
+def event_from_bytes(message: bytes | memoryview) -> OutputEvent:
+    """Return what a `JobOutput` tells, a chunk's data as a view of *message*; raises `InvalidArgument`."""
+    try:
+        fields = decode_output(message)
+    except MalformedOutput as error:
+        raise InvalidArgument("JobOutput", str(error)) from None
+    if fields.end is not None:
+        return End(status_from_message(read_message(fields.end, v1.JobStatus, _PART)))
+    if fields.gap is not None:
+        gap = read_message(fields.gap, v1.Gap, _PART)
+        return Gap(gap.offset, gap.bytes)
+    return Chunk(
+        fields.data, enum_from_number(fields.stream, _STREAMS, "stream"), fields.offset, _time(fields.time_ns or 0)
+    )
+
+
+def _time(nanoseconds: int) -> datetime:
+    try:
+        return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    except OverflowError:
+        raise InvalidArgument("time", f"{nanoseconds} ns are out of range") from None
 
 
 def _natural_or_none(number: int | None, field: str) -> int | None:

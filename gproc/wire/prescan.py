@@ -15,11 +15,16 @@ them. The schema is a tree of fixed depth, so each byte is looked at and copied 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
+
+import betterproto
 
 from gproc.errors import InvalidArgument
-from gproc.wire.schema import Field, Kind, Schema
+from gproc.wire.schema import Field, Kind, Schema, schema_of
 
-__all__ = ["Bounds", "scan"]
+__all__ = ["Bounds", "read_message", "scan"]
+
+_M = TypeVar("_M", bound=betterproto.Message)
 
 _FIXED_SIZES = {Kind.FIXED64: 8, Kind.FIXED32: 4}
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
@@ -43,6 +48,11 @@ def scan(data: bytes, schema: Schema, bounds: Bounds) -> bytes:
         raise InvalidArgument(schema.name, f"{len(data)} bytes are more than a message may have ({bounds.size})")
     changed = _Scan(data, bounds.elements).message(schema, 0, len(data), "")
     return data if changed is None else changed
+
+
+def read_message(data: bytes, kind: type[_M], bounds: Bounds) -> _M:
+    """Return the message in *data*, decoded after it was scanned; raises `InvalidArgument`, and nothing else."""
+    return kind().parse(scan(data, schema_of(kind), bounds))
 
 
 class _Scan:
