@@ -2,9 +2,9 @@
 
 ::
 
-    listener ─► connection ─► protocol ─► service ─► supervisor
-    (sockets,   (owner,        (HTTP/2)    (rpcs)      (jobs)
-     TLS)        limits)
+    transport ─► door ─► service ─► supervisor
+    (TLS,        (whose   (rpcs)     (jobs)
+    HTTP/2)      it is)
 """
 
 from __future__ import annotations
@@ -14,27 +14,29 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from gproc.errors import GprocError, InternalError
-from gproc.server.connections import Connections
-from gproc.server.drain import Gate
+from gproc import wire
+from gproc.errors import ConfigError, GprocError
+from gproc.server.door import Door
+from gproc.server.followers import Followers
 from gproc.server.health import HealthStatus, with_health_and_reflection
 from gproc.server.ledger import Ledger
-from gproc.server.listener import Listener, bind, name_of
 from gproc.server.log import EventLog, logging_to
-from gproc.server.options import ServeOptions
-from gproc.server.protocol import Protocols
+from gproc.server.options import ServeOptions, parse_address
+from gproc.server.policy import Quotas
 from gproc.server.service import Access, JobService
-from gproc.server.tls import TlsFiles, load_tls, why_refused
+from gproc.server.tls import Tls, TlsFiles, load_tls, why_refused
 from gproc.server.users import resolve_users
+from gproc.transport import HardenedServer, TransportLimits
 from gproc.worker import Supervisor
 
 __all__ = ["RunningServer", "open_server", "serve"]
 
-_CLOSE_PATIENCE = 1.0
-"""How long the last bytes of each connection may take, in seconds."""
+_EXPIRY_INTERVAL = 15.0
+"""How often connections are looked through for certificates that have expired, in seconds."""
 
 
 async def serve(
@@ -68,85 +70,96 @@ async def open_server(options: ServeOptions) -> AsyncIterator[RunningServer]:
     """
     access = _access(options)
     tls = load_tls(_files(options))
-    log = EventLog(logging.getLogger("gproc.server"))
-    sockets = bind(options.addr)
-    try:
-        async with Supervisor(options.state_dir) as supervisor:
-            connections = Connections(log, options.quotas)
-            service = JobService(
-                supervisor=supervisor,
-                connections=connections,
-                gate=Gate(),
-                ledger=Ledger(options.quotas),
-                access=access,
-                log=log,
-            )
-            health = HealthStatus()
-            protocols = Protocols(with_health_and_reflection(service, health), connections)
-            listener = Listener(sockets, tls.context, protocols, connections.refused)
-            server = RunningServer(name_of(options.addr, sockets), options, service, health, listener)
-            log.info("server_started", addr=server.addr, state_dir=options.state_dir, pid=os.getpid())
-            try:
-                yield server
-            finally:
-                await server.close(patience=timedelta(0))
-                log.info("server_ended", addr=server.addr)
-    finally:
-        for listening in sockets:
-            listening.close()
+    async with Supervisor(options.state_dir, options.settings) as supervisor:
+        service = JobService(
+            supervisor=supervisor,
+            followers=Followers(),
+            ledger=Ledger(options.quotas),
+            access=access,
+            log=EventLog(logging.getLogger("gproc.server")),
+        )
+        server = RunningServer(options, service, tls)
+        try:
+            await server.start()
+            yield server
+        finally:
+            await server.close(patience=timedelta(0))
 
 
 class RunningServer:
     """A server that takes connections. Made by `open_server`."""
 
-    def __init__(
-        self, addr: str, options: ServeOptions, service: JobService, health: HealthStatus, listener: Listener
-    ) -> None:
-        self.addr = addr
-        """``HOST:PORT`` with the port that was taken."""
+    def __init__(self, options: ServeOptions, service: JobService, tls: Tls) -> None:
         self.options = options
         self.supervisor = service.supervisor
         self._service = service
-        self._health = health
-        self._listener = listener
-        self._accepting = asyncio.create_task(listener.run(), name="gproc listener")
+        self._tls = tls
+        self._door = Door()
+        self._health = HealthStatus()
+        self._server = HardenedServer(
+            with_health_and_reflection(service, self._health, service.followers),
+            codec=wire.RequestCodec(),
+            status_details_codec=wire.StatusDetailsCodec(),
+            limits=_limits(options.quotas),
+            on_connection=self._door.admit,
+        )
+        self._expiry: asyncio.Task[None] | None = None
 
-    async def wait_failed(self) -> None:
-        """Return never, unless the server stopped taking connections by a fault of its own: then raise it."""
-        await asyncio.wait([self._accepting])
-        if self._accepting.cancelled() or (error := self._accepting.exception()) is None:
-            return
-        raise InternalError(f"the server stopped taking connections: {error!r}") from error
+    @property
+    def addr(self) -> str:
+        """``HOST:PORT`` with the port that was taken."""
+        return f"{self.options.addr.rpartition(':')[0]}:{self._server.port}"
+
+    async def start(self) -> None:
+        """Take connections from now on; raise `ConfigError` if the address cannot be had."""
+        host, port = parse_address(self.options.addr)
+        try:
+            await self._server.start(host, port, ssl=self._tls.context)
+        except OSError as error:
+            reason = error.strerror or error
+            raise ConfigError(f"address {self.options.addr}: cannot listen there: {reason}; choose another") from None
+        self._expiry = asyncio.create_task(self._cut_expired(), name="gproc expiry")
+        self._service.log.info("server_started", addr=self.addr, state_dir=self.options.state_dir, pid=os.getpid())
 
     def reload(self, options: ServeOptions) -> None:
         """Use the files, users, rules and quotas of *options* from now on, and cut whom they refuse.
 
-        If anything is wrong with them, raises `ConfigError` and changes nothing. Address and state directory stay.
+        If anything is wrong with them, raises `ConfigError` and changes nothing. Address, state directory, settings and
+        the number of connections stay as they were.
         """
         access = _access(options)
         tls = load_tls(_files(options))
         service = self._service
         service.access.users, service.access.rules = access.users, access.rules
-        service.ledger.quotas = service.connections.quotas = options.quotas
-        self._listener.context = tls.context
-        self.options = options
-        now = datetime.now(UTC)
-        cut = service.connections.cut(lambda certificate: why_refused(tls, certificate, now))
-        service.log.info("server_reloaded", connections_cut=cut)
+        service.ledger.quotas = options.quotas
+        self._tls = tls
+        self._server.replace_ssl(tls.context)
+        service.log.info("server_reloaded", connections_cut=self._cut_refused())
 
     async def close(self, *, patience: timedelta) -> None:
         """End: take nobody new, send followers away, give other requests *patience*, close all connections.
 
-        May be called again, and while it runs, with less patience.
+        May be called again, with less patience, if it was cancelled; once it is done, that changes nothing.
         """
+        if self._expiry is not None:
+            self._expiry.cancel()
         self._health.set(serving=False)
-        self._service.gate.drain()
-        self._accepting.cancel()
-        await asyncio.wait([self._accepting])
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience.total_seconds()):
-                await self._service.gate.wait_empty()
-        await self._service.connections.close(_CLOSE_PATIENCE if patience else 0.0)
+        self._service.followers.dismiss()
+        if patience:
+            await self._server.drain(patience.total_seconds())
+        else:
+            self._server.close()
+            await self._server.wait_closed()
+
+    def _cut_refused(self) -> int:
+        now = datetime.now(UTC)
+        return self._door.cut(self._server.connections, lambda certificate: why_refused(self._tls, certificate, now))
+
+    async def _cut_expired(self) -> None:
+        """Let no connection outlive its certificate by much."""
+        while True:
+            await asyncio.sleep(_EXPIRY_INTERVAL)
+            self._cut_refused()
 
 
 @contextmanager
@@ -166,20 +179,8 @@ def _signals() -> Iterator[asyncio.Queue[signal.Signals]]:
 async def _until_asked_to_end(
     server: RunningServer, received: asyncio.Queue[signal.Signals], reload: Callable[[], ServeOptions]
 ) -> None:
-    failed = asyncio.create_task(server.wait_failed())
-    try:
-        while True:
-            asked = asyncio.create_task(received.get())
-            await asyncio.wait([asked, failed], return_when=asyncio.FIRST_COMPLETED)
-            if failed.done():
-                asked.cancel()
-                failed.result()
-                return
-            if asked.result() is not signal.SIGHUP:
-                return
-            _reload(server, reload)
-    finally:
-        failed.cancel()
+    while await received.get() is signal.SIGHUP:
+        _reload(server, reload)
 
 
 def _reload(server: RunningServer, reload: Callable[[], ServeOptions]) -> None:
@@ -191,18 +192,15 @@ def _reload(server: RunningServer, reload: Callable[[], ServeOptions]) -> None:
 
 async def _drain_or_second_signal(server: RunningServer, received: asyncio.Queue[signal.Signals]) -> None:
     draining = asyncio.create_task(server.close(patience=server.options.drain))
-    again = asyncio.create_task(_next_end_signal(received))
+    again = asyncio.create_task(_until_asked_to_end(server, received, lambda: server.options))
     try:
         await asyncio.wait([draining, again], return_when=asyncio.FIRST_COMPLETED)
+        if draining.done():
+            draining.result()
     finally:
         draining.cancel()
         again.cancel()
         await asyncio.wait([draining, again])
-
-
-async def _next_end_signal(received: asyncio.Queue[signal.Signals]) -> None:
-    while await received.get() is signal.SIGHUP:
-        pass
 
 
 def _access(options: ServeOptions) -> Access:
@@ -211,3 +209,8 @@ def _access(options: ServeOptions) -> Access:
 
 def _files(options: ServeOptions) -> TlsFiles:
     return TlsFiles(cacert=options.cacert, cert=options.cert, key=options.key, crl=options.crl)
+
+
+def _limits(quotas: Quotas) -> TransportLimits:
+    limits = TransportLimits()
+    return replace(limits, connections_per_owner=quotas.connections or limits.connections)

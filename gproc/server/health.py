@@ -16,6 +16,11 @@ from grpclib.health.v1 import health_pb2
 from grpclib.reflection.service import ServerReflection
 from grpclib.reflection.v1 import reflection_pb2
 from grpclib.reflection.v1alpha import reflection_pb2 as reflection_v1alpha_pb2
+from grpclib.server import Stream
+
+from gproc.errors import GprocError
+from gproc.server.followers import Followers
+from gproc.wire import to_grpc_error
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable
@@ -35,10 +40,26 @@ class HealthStatus:
         self.check.set(serving)
 
 
-def with_health_and_reflection(service: IServable, status: HealthStatus) -> list[IServable]:
+class _Health(Health):
+    """Health checks whose watchers go when the server does."""
+
+    def __init__(self, checks: Any, followers: Followers) -> None:
+        super().__init__(checks)
+        self._followers = followers
+
+    async def Watch(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - the name of the rpc
+        """Tell the health now and whenever it changes."""
+        try:
+            with self._followers.joined() as follower:
+                await follower.wait_for(super().Watch(stream))
+        except GprocError as error:
+            raise to_grpc_error(error) from None
+
+
+def with_health_and_reflection(service: IServable, status: HealthStatus, followers: Followers) -> list[IServable]:
     """Return *service* with the health service and reflection (v1 and v1alpha) beside it."""
     checks: Any = {OVERALL: [status.check], service: [status.check]}
-    return ServerReflection.extend([service, Health(checks)], pool=_descriptors())
+    return ServerReflection.extend([service, _Health(checks, followers)], pool=_descriptors())
 
 
 def _descriptors() -> DescriptorPool:

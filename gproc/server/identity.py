@@ -6,32 +6,22 @@ chain, the dates and the revocation list; what it leaves open is checked here.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gproc.errors import Unauthenticated
 from gproc.model import Identity, parse_identity
 
-__all__ = ["TlsPeer", "identify", "peer_certificate"]
+__all__ = ["identify", "read_certificate"]
 
 _UTF8_STRING, _PRINTABLE_STRING = 0x0C, 0x13
 _MAX_SHORT = 127
 """The longest text whose DER length is one byte."""
 
 
-class TlsPeer(Protocol):
-    """What is used of an `ssl.SSLObject`; uvloop has its own."""
-
-    def getpeercert(self, binary_form: bool = ...) -> object:
-        """Return the peer's certificate, in DER if *binary_form*."""
-
-
-def peer_certificate(tls: TlsPeer | None) -> x509.Certificate:
-    """Return the certificate that the peer proved to have, or raise `Unauthenticated`."""
-    der = None if tls is None else tls.getpeercert(binary_form=True)
-    if not isinstance(der, bytes):
+def read_certificate(der: bytes | None) -> x509.Certificate:
+    """Return the certificate that a peer proved to have, or raise `Unauthenticated`."""
+    if der is None:
         raise Unauthenticated("no client certificate: connect with --cert and --key")
     try:
         return x509.load_der_x509_certificate(der)

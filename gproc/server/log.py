@@ -11,17 +11,17 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
 
-__all__ = ["EventLog", "JsonFormatter", "LogfmtFormatter", "Throttle", "describe", "escape", "logging_to"]
+__all__ = ["EventLog", "JsonFormatter", "LogfmtFormatter", "describe", "escape", "logging_to"]
 
 MAX_VALUE = 200
 _FRAMES = 5
+_STANDARD = logging.makeLogRecord({}).__dict__.keys() | {"message", "asctime", "taskName"}
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-,%")
 
 
@@ -56,27 +56,7 @@ class EventLog:
         self._write(logging.ERROR, event, fields)
 
     def _write(self, level: int, event: str, fields: Mapping[str, object]) -> None:
-        self._logger.log(level, "%s", event, extra={"event": event, "fields": fields})
-
-
-class Throttle:
-    """Lets one event pass per *interval* seconds, and says how many were held back before it."""
-
-    def __init__(self, interval: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._interval = interval
-        self._clock = clock
-        self._next = float("-inf")
-        self._held_back = 0
-
-    def admit(self) -> int | None:
-        """Return how many events were held back since the last one that passed; None if this one is held back too."""
-        now = self._clock()
-        if now < self._next:
-            self._held_back += 1
-            return None
-        self._next = now + self._interval
-        held_back, self._held_back = self._held_back, 0
-        return held_back
+        self._logger.log(level, "%s", event, extra={"fields": fields})
 
 
 class LogfmtFormatter(logging.Formatter):
@@ -103,14 +83,17 @@ class JsonFormatter(logging.Formatter):
 
 
 def _event_of(record: logging.LogRecord) -> tuple[str, Mapping[str, object]]:
-    fields: dict[str, object] = dict(getattr(record, "fields", {}))
-    event = getattr(record, "event", None)
+    """Return what happened, and the fields: ours come with the record, a library's line becomes one."""
+    own = getattr(record, "fields", None)
+    fields = (
+        dict(own) if own is not None else {name: record.__dict__[name] for name in record.__dict__.keys() - _STANDARD}
+    )
+    event = fields.pop("event", None) or (record.getMessage() if fields or own is not None else None)
     if event is None:
-        event = "library"
-        fields = {"logger": record.name, "message": record.getMessage()}
+        event, fields = "message", {"logger": record.name, "text": record.getMessage()}
     if record.exc_info is not None and record.exc_info[1] is not None:
         fields["error"] = describe(record.exc_info[1])
-    return str(event), fields
+    return escape(str(event)).replace(" ", "_"), fields
 
 
 def describe(error: BaseException) -> str:

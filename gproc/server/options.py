@@ -10,6 +10,7 @@ from pathlib import Path
 from gproc.errors import ConfigError
 from gproc.model import Identity
 from gproc.server.policy import Quotas, Rule
+from gproc.worker.settings import SupervisorSettings
 
 __all__ = ["ServeOptions", "parse_address"]
 
@@ -31,6 +32,8 @@ class ServeOptions:
     """The Unix user of each owner."""
     rules: tuple[Rule, ...] = ()
     quotas: Quotas = field(default_factory=Quotas)
+    settings: SupervisorSettings = field(default_factory=SupervisorSettings)
+    """What is kept of jobs and their output."""
     drain: timedelta = timedelta(seconds=5)
     """How long running requests may take once the server has been asked to end."""
     json_logs: bool = False

@@ -40,7 +40,7 @@ class Quotas:
 
     running_jobs: int | None = None
     followers: int | None = 4096
-    connections: int | None = 256
+    connections: int | None = 64
     starts_per_second: float | None = None
 
 

@@ -7,25 +7,25 @@ the owner goes along to the supervisor, and for it other owners' jobs do not exi
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from grpclib.const import Handler
-from grpclib.exceptions import GRPCError
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Stream
 from h2.exceptions import ProtocolError
 
 from gproc import wire
 from gproc.errors import GprocError, InternalError, InvalidArgument, Unimplemented
 from gproc.model import Identity, JobRequest, JobState, JobStatus, OutputEvent
-from gproc.server.connections import Connections
-from gproc.server.drain import Gate
+from gproc.server.followers import Follower, Followers
 from gproc.server.ledger import Ledger
 from gproc.server.log import EventLog, describe
 from gproc.server.policy import Rule, check_command
 from gproc.server.users import Users
+from gproc.transport import connection_of, output_room, send_output
 from gproc.wire import METHODS, messages
 from gproc.worker import Supervisor
 
@@ -51,8 +51,7 @@ class JobService:
     """Answers the rpcs."""
 
     supervisor: Supervisor
-    connections: Connections
-    gate: Gate
+    followers: Followers
     ledger: Ledger
     access: Access
     log: EventLog
@@ -63,11 +62,11 @@ class JobService:
             "Start": self._unary(self.start),
             "Status": self._unary(self.status),
             "Stop": self._unary(self.stop),
-            "GetOutput": self._streaming(self.get_output, self._send_output),
+            "GetOutput": self._streaming(self.get_output, _send_output, output_room),
             "Signal": self._unary(self.signal),
             "Wait": self._unary(self.wait),
             "List": self._unary(self.list),
-            "Watch": self._streaming(self.watch, self._send_status),
+            "Watch": self._streaming(self.watch, _send_status),
             "Attach": self.attach,
             "Remove": self._unary(self.remove),
         }
@@ -95,10 +94,10 @@ class JobService:
         self.supervisor.status(query.job_id, owner=owner)  # raises for a stranger's job before anything is logged
         self.log.info("job_stop", owner=owner, job=query.job_id)
         stopping = self.supervisor.stop(query.job_id, owner=owner, signal=query.signal, grace=query.grace)
-        with self.gate.following() as follower:
+        with self.followers.joined() as follower:
             return wire.status_to_message(await follower.wait_for(stopping))
 
-    def get_output(self, message: messages.GetOutputRequest, owner: Identity) -> AsyncIterator[OutputEvent]:
+    def get_output(self, message: messages.GetOutputRequest, owner: Identity) -> AsyncGenerator[OutputEvent, None]:
         """Replay and follow a job's output."""
         job_id, wanted = wire.output_range_from_message(message)
         return self.supervisor.output_events(job_id, wanted, owner=owner)
@@ -113,7 +112,7 @@ class JobService:
     async def wait(self, message: messages.WaitRequest, owner: Identity) -> messages.JobStatus:
         """Answer when a job is final."""
         job_id = wire.job_id_from_message(message)
-        with self.ledger.following(owner), self.gate.following() as follower:
+        with self.ledger.following(owner), self.followers.joined() as follower:
             return wire.status_to_message(await follower.wait_for(self.supervisor.wait(job_id, owner=owner)))
 
     async def list(self, message: messages.ListRequest, owner: Identity) -> messages.ListResponse:
@@ -130,7 +129,7 @@ class JobService:
         )
         return wire.page_to_message(page.jobs, page.next_page_token)
 
-    def watch(self, message: messages.WatchRequest, owner: Identity) -> AsyncIterator[JobStatus]:
+    def watch(self, message: messages.WatchRequest, owner: Identity) -> AsyncGenerator[JobStatus, None]:
         """Tell how jobs are, and every change."""
         return self.supervisor.watch(wire.watch_from_message(message), owner=owner)
 
@@ -150,48 +149,40 @@ class JobService:
 
         async def handle(stream: _Stream) -> None:
             message = await _only_message(stream)
-            await stream.send_message(await answer(message, self._owner_of(stream)))
+            await stream.send_message(await answer(message, connection_of(stream).owner))
 
         return handle
 
     def _streaming(
         self,
-        events_of: Callable[[Any, Identity], AsyncIterator[Any]],
+        events_of: Callable[[Any, Identity], AsyncGenerator[Any, None]],
         send: Callable[[_Stream, Any], Awaitable[None]],
+        room: Callable[[_Stream], Awaitable[object]] | None = None,
     ) -> _Handle:
-        """Return what reads one message and sends events until they end.
+        """Return what reads one message and sends events until they end; with *room*, each as soon as there is some.
 
         When the client leaves, or the server drains, the events are closed at once.
         """
 
         async def handle(stream: _Stream) -> None:
-            message, owner = await _only_message(stream), self._owner_of(stream)
-            with self.ledger.following(owner), self.gate.following() as follower:
-                async with aclosing(_closable(events_of(message, owner))) as events:
-                    while (event := await follower.wait_for(anext(events, None))) is not None:
+            message, owner = await _only_message(stream), connection_of(stream).owner
+            with self.ledger.following(owner), self.followers.joined() as follower:
+                async with aclosing(events_of(message, owner)) as events:
+                    while (event := await _next(events, follower, stream, room)) is not None:
                         await send(stream, event)
 
         return handle
 
-    async def _send_output(self, stream: _Stream, event: OutputEvent) -> None:
-        await stream.send_message(wire.event_to_message(event))
-
-    async def _send_status(self, stream: _Stream, status: JobStatus) -> None:
-        await stream.send_message(wire.status_to_message(status))
-
     def _guarded(self, rpc: str, handle: _Handle) -> _Handle:
-        """Return *handle* with its errors turned into gRPC statuses, and nobody let in while the server drains."""
+        """Return *handle* with its errors turned into gRPC statuses."""
 
         async def guarded(stream: _Stream) -> None:
             try:
-                with self.gate.entered():
-                    await handle(stream)
+                await handle(stream)
             except GprocError as error:
                 raise wire.to_grpc_error(error) from None
-            except GRPCError:
-                raise
-            except (ProtocolError, ConnectionError):
-                return  # the client closed the stream or the connection: there is nobody to answer
+            except (GRPCError, StreamTerminatedError, ProtocolError):
+                raise  # already said, or nobody is there to be told
             except Exception as error:  # noqa: BLE001 - the client gets an id, the log gets the rest
                 raise wire.to_grpc_error(self._internal(rpc, error)) from None
 
@@ -201,9 +192,6 @@ class JobService:
         reference = secrets.token_hex(4)
         self.log.error("internal_error", id=reference, rpc=rpc, error=describe(error))
         return InternalError(f"{rpc}: the server failed; its log says why (id {reference})")
-
-    def _owner_of(self, stream: _Stream) -> Identity:
-        return self.connections.owner_of(stream.peer._transport)  # noqa: SLF001 - grpclib has no public name for it
 
     def _running(self, owner: Identity) -> int:
         return len(self.supervisor.list(owner=owner, states=_LIVE, page_size=_COUNTED_AT_ONCE).jobs)
@@ -216,11 +204,23 @@ async def _only_message(stream: _Stream) -> Any:
     return message
 
 
-def _closable(events: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
-    """Return *events* as the generator they are, so that they can be closed."""
-    if not isinstance(events, AsyncGenerator):
-        raise TypeError(f"{events!r} cannot be closed")
-    return events
+async def _next(
+    events: AsyncGenerator[Any, None],
+    follower: Follower,
+    stream: _Stream,
+    room: Callable[[_Stream], Awaitable[object]] | None,
+) -> Any:
+    if room is not None:
+        await follower.wait_for(room(stream))
+    return await follower.wait_for(anext(events, None))
+
+
+async def _send_output(stream: _Stream, event: OutputEvent) -> None:
+    await send_output(stream, *wire.event_to_parts(event))
+
+
+async def _send_status(stream: _Stream, status: JobStatus) -> None:
+    await stream.send_message(wire.status_to_message(status))
 
 
 def _check_supported(request: JobRequest) -> None:
