@@ -113,6 +113,7 @@ def spec_to_document(spec: JobSpec) -> Document:
             "nonce": spec.nonce,
             "run_as": None if spec.run_as is None else _fields(spec.run_as) | {"groups": list(spec.run_as.groups)},
             "reserve_bytes": spec.reserve_bytes,
+            "cgroup": spec.cgroup,
             "command": request.command,
             "args": list(request.args),
             "env": dict(request.env),
@@ -138,6 +139,7 @@ def spec_from_document(document: Mapping[str, Any]) -> JobSpec:
         created_at=parse_time(document["created_at"]),
         nonce=document["nonce"],
         reserve_bytes=document.get("reserve_bytes", 0),
+        cgroup=document.get("cgroup", ""),
         run_as=None if run_as is None else RunAs(**{**run_as, "groups": tuple(run_as.get("groups", ()))}),
         request=JobRequest(
             command=document["command"],

@@ -141,6 +141,8 @@ class JobSpec:
     """None: the server's own user."""
     reserve_bytes: int = 0
     """Free disk space that output must leave."""
+    cgroup: str = ""
+    """The job's own cgroup v2, to be made by its shim; empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

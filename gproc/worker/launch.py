@@ -7,6 +7,7 @@ in that order. What goes wrong on the way is reported through a pipe that closes
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -113,8 +114,8 @@ def _become(plan: Launch, candidates: Sequence[str], argv: list[str], parent: in
         os.umask(UMASK)
         stage = Stage.LIMITS
         _enter_cgroup(plan.cgroup_procs)
-        for which, bound in plan.rlimits:
-            resource.setrlimit(which, (bound, bound))
+        _apply_rlimits(plan.rlimits)
+        _reset_oom_score()
         if plan.run_as is not None:
             stage = Stage.USER
             _drop_privileges(plan.run_as)
@@ -162,6 +163,22 @@ def _enter_cgroup(procs_file: str) -> None:
         fd = os.open(procs_file, os.O_WRONLY | os.O_CLOEXEC)
         os.write(fd, b"0")
         os.close(fd)
+
+
+def _apply_rlimits(rlimits: Sequence[tuple[int, int]]) -> None:
+    """Set each bound, or the hard one that is lower already, and make sure that it holds."""
+    for which, bound in rlimits:
+        hard = resource.getrlimit(which)[1]
+        effective = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        resource.setrlimit(which, (effective, effective))
+        if resource.getrlimit(which) != (effective, effective):
+            raise OSError(errno.EINVAL, "the limit was not taken")
+
+
+def _reset_oom_score() -> None:
+    """Be an ordinary candidate when memory runs out, even if the shim is not."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("0")
 
 
 def _drop_privileges(user: RunAs) -> None:

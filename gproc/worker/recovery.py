@@ -24,6 +24,7 @@ from gproc.store.directory import StateDirectory, opened
 from gproc.store.reader import stored_extent
 from gproc.store.records import read_record, write_record
 from gproc.store.writer import Extent
+from gproc.worker.cgroup import JobCgroup
 from gproc.worker.kernel import boot_id
 from gproc.worker.registry import Entry
 from gproc.worker.tree import start_ticks
@@ -182,6 +183,10 @@ def _lost(stored: _Stored, dir_fd: int, reason: str) -> JobStatus:
 
 def _kill_remains(stored: _Stored) -> None:
     """Kill the session of a job without a shim, if its leader is still the process that was started then."""
+    if stored.spec.cgroup:
+        # A group of its own holds nothing but this job.
+        JobCgroup(stored.spec.cgroup).kill()
+        JobCgroup(stored.spec.cgroup).remove()
     status = stored.status
     if status is None or not status.pid or start_ticks(status.pid) != stored.shim.get("start_ticks"):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from gproc.model import OutputPolicy
 from gproc.store.retention import Retention
@@ -22,4 +23,6 @@ class SupervisorSettings:
     """What happens when a job has written that much."""
     owner_output_bytes: int | None = None
     """Output kept of all jobs of one owner; beyond it, new jobs are refused. None: no bound."""
+    cgroup: Path | None = None
+    """A cgroup v2 subtree for jobs; None: the one that systemd delegated to this service, if it did."""
     retention: Retention = field(default_factory=Retention)

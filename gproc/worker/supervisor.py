@@ -26,6 +26,7 @@ from gproc.errors import (
     OffsetOutOfRange,
     PermissionDenied,
     QuotaExceeded,
+    StateError,
     Unavailable,
 )
 from gproc.model import (
@@ -51,6 +52,7 @@ from gproc.store.records import write_record
 from gproc.store.retention import expired
 from gproc.store.writer import Extent
 from gproc.worker import recovery
+from gproc.worker.cgroup import delegated_subtree, prepare_subtree
 from gproc.worker.changes import Changes
 from gproc.worker.launcher import Launcher
 from gproc.worker.link import ShimLink
@@ -89,6 +91,7 @@ class Supervisor:
         self._launcher = Launcher()
         self._changes = Changes()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._cgroups: Path | None = None
         self._closing = False
 
     async def __aenter__(self) -> Self:
@@ -98,6 +101,7 @@ class Supervisor:
         """
         await asyncio.to_thread(self._state.open)
         try:
+            self._cgroups = _cgroups(self._settings.cgroup)
             entries, _ = await asyncio.gather(asyncio.to_thread(recovery.read_jobs, self._state), self._launcher.open())
             for entry in entries:
                 self._registry.add(entry)
@@ -166,14 +170,16 @@ class Supervisor:
                     "remove finished jobs with `gproc remove`"
                 )
         now = datetime.now(UTC)
+        job_id = make_job_id(milliseconds=int(now.timestamp() * 1000), chance=secrets.randbits(130))
         return JobSpec(
-            id=make_job_id(milliseconds=int(now.timestamp() * 1000), chance=secrets.randbits(130)),
+            id=job_id,
             owner=owner,
             request=replace(request, limits=_bounded(request.limits, settings)),
             created_at=now,
             nonce=secrets.token_hex(16),
             run_as=run_as,
             reserve_bytes=settings.reserve_bytes,
+            cgroup=str(self._cgroups / job_id) if self._cgroups else "",
         )
 
     async def _launch(self, spec: JobSpec, entry: Entry) -> None:
@@ -543,6 +549,20 @@ def _bounded(limits: Limits, settings: SupervisorSettings) -> Limits:
         output_bytes=min(bounds) if bounds else None,
         output_policy=limits.output_policy or settings.output_policy,
     )
+
+
+def _cgroups(configured: Path | None) -> Path | None:
+    """Return the group below which each job gets its own, or None if there is none for us."""
+    root = configured or delegated_subtree()
+    if root is None:
+        return None
+    try:
+        return prepare_subtree(root)
+    except OSError as error:
+        if configured is not None:
+            raise StateError(f"cgroup {configured}: cannot be used: {error.strerror}") from error
+        _log.warning("cgroup not used", extra={"cgroup": str(root), "reason": error.strerror})
+        return None
 
 
 def _start_error(error: OSError) -> GprocError:

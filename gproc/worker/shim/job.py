@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from gproc.model import JobSpec, JobState, JobStatus, StopPolicy, Usage
 from gproc.model.units import format_duration, signal_name
+from gproc.worker.cgroup import JobCgroup
 from gproc.worker.lifecycle import TABLE, Action, Cause, Event, Phase, final_state
 from gproc.worker.shim.loop import Loop
 from gproc.worker.tree import descendants, signal_each
@@ -31,8 +32,17 @@ class _Ending:
 class Job:
     """A program that runs, until all that it started is gone."""
 
-    def __init__(self, loop: Loop, spec: JobSpec, status: JobStatus, *, finished: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        spec: JobSpec,
+        status: JobStatus,
+        *,
+        cgroup: JobCgroup | None,
+        finished: Callable[[], None],
+    ) -> None:
         self.status = status
+        self._cgroup = cgroup
         self._loop = loop
         self._stop = spec.request.stop
         self._timeout = spec.request.timeout
@@ -141,6 +151,8 @@ class Job:
     def _kill_tree(self) -> None:
         """Kill everything, again and again: what is being killed may be forking."""
         refused: list[int] = []
+        if self._cgroup is not None:
+            self._cgroup.kill()
         for _ in range(_KILL_ROUNDS):
             found = descendants(os.getpid())
             if not found:
@@ -165,6 +177,9 @@ class Job:
         ended_at = datetime.now(UTC)
         started_at = self.status.started_at or ended_at
         state = final_state(self._cause, was_signaled=was_signaled)
+        usage = Usage(cpu_seconds=round(self._cpu_seconds, 6), max_rss_bytes=self._max_rss)
+        if self._cgroup is not None:
+            usage = self._close_cgroup(self._cgroup, usage)
         self.status = replace(
             self.status,
             state=state,
@@ -172,9 +187,17 @@ class Job:
             signal=signal_name(os.WTERMSIG(wait_status)) if was_signaled else "",
             reason=self.status.reason or _natural_reason(wait_status),
             ended_at=max(ended_at, started_at),
-            usage=Usage(cpu_seconds=round(self._cpu_seconds, 6), max_rss_bytes=self._max_rss),
+            usage=usage,
         )
         self._finished()
+
+    def _close_cgroup(self, cgroup: JobCgroup, measured: Usage) -> Usage:
+        """Take the last figures of the job's cgroup and remove it."""
+        if cgroup.oom_kills():
+            self._note("killed by the kernel because its memory limit was reached")
+        usage = cgroup.usage(measured)
+        cgroup.remove()
+        return usage
 
 
 def _natural_reason(wait_status: int) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
-import pwd
 import signal
 import socket
 from dataclasses import replace
@@ -20,8 +20,8 @@ from gproc.store.index import Kind
 from gproc.store.records import read_record, write_record
 from gproc.store.writer import Extent, OutputWriter
 from gproc.worker import kernel
-from gproc.worker.launch import Launch, LaunchError, clean_environment, explain, launch
 from gproc.worker.protocol import VERSION, Message, failure
+from gproc.worker.shim.birth import bring_to_life
 from gproc.worker.shim.job import Job
 from gproc.worker.shim.links import Link, Links
 from gproc.worker.shim.loop import Loop
@@ -48,8 +48,10 @@ def run_shim(directory: str, control: socket.socket) -> NoReturn:
 
 
 def _detach() -> None:
-    """Leave the spawner's session and signals; become the one whom orphans go to."""
+    """Leave the spawner's session and signals; adopt orphans; be no victim when memory is short."""
     os.setsid()
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("-900")
     for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     kernel.name_process("gproc-shim")
@@ -57,11 +59,9 @@ def _detach() -> None:
 
 
 def _say_failed(control: socket.socket, error: GprocError, number: int) -> None:
-    try:
+    with contextlib.suppress(OSError):
         control.settimeout(1.0)
         control.sendall(failure(error, number))
-    except OSError:
-        pass
 
 
 class Shim:
@@ -85,11 +85,10 @@ class Shim:
 
     def run(self) -> None:
         """Run the job to its end."""
-        plan, ends = self._plan()
         try:
-            self._start(plan, ends)
-        except LaunchError as error:
-            _say_failed(self._control, explain(error, plan), error.errno or errno.EIO)
+            self._start()
+        except GprocError as error:
+            _say_failed(self._control, error, getattr(error, "errno", 0))
             return
         self._announced_status = self._job.status
         while not self._is_written:
@@ -109,14 +108,15 @@ class Shim:
     def _create(self, name: str) -> int:
         return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
-    def _start(self, plan: Launch, ends: list[int]) -> None:
+    def _start(self) -> None:
         """Execute the program, then write down and announce that it runs."""
         self._listen_for_signals()
+        stdout, stderr = self._pump.open_pipe(Kind.STDOUT), self._pump.open_pipe(Kind.STDERR)
         try:
-            pid = launch(plan)
+            born = bring_to_life(self._spec, stdout=stdout, stderr=stderr)
         finally:
-            for fd in ends:
-                os.close(fd)
+            os.close(stdout)
+            os.close(stderr)
         request = self._spec.request
         status = JobStatus(
             id=self._spec.id,
@@ -126,36 +126,18 @@ class Shim:
             args=request.args,
             name=request.name,
             labels=request.labels,
-            pid=pid,
+            pid=born.pid,
             created_at=self._spec.created_at,
             started_at=datetime.now(UTC),
+            limits=born.limits,
         )
-        self._job = Job(self._loop, self._spec, status, finished=self._tree_is_empty)
-        self._identity = {"boot_id": kernel.boot_id(), "pid": os.getpid(), "start_ticks": start_ticks(pid)}
+        self._job = Job(self._loop, self._spec, status, cgroup=born.cgroup, finished=self._tree_is_empty)
+        self._identity = {"boot_id": kernel.boot_id(), "pid": os.getpid(), "start_ticks": start_ticks(born.pid)}
         self._write_status(durable=False)
         self._links.listen("shim.sock")
         self._links.add(self._control)
         # It may have ended before anybody listened.
         self._job.reap()
-
-    def _plan(self) -> tuple[Launch, list[int]]:
-        """Decide how the program is executed; return that, and the descriptors to close when it was."""
-        request, run_as = self._spec.request, self._spec.run_as
-        home = run_as.home if run_as else _own_home()
-        null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        ends = [null, self._pump.open_pipe(Kind.STDOUT), self._pump.open_pipe(Kind.STDERR)]
-        plan = Launch(
-            command=request.command,
-            args=request.args,
-            env=clean_environment(home, request.env),
-            directory=_directory(home, request.working_directory),
-            stdin=ends[0],
-            stdout=ends[1],
-            stderr=ends[2],
-            run_as=run_as,
-            dies_with_parent=True,
-        )
-        return plan, ends
 
     def _listen_for_signals(self) -> None:
         """Turn SIGCHLD and SIGTERM into bytes that the loop can wait for."""
@@ -252,16 +234,3 @@ class Shim:
 
 def _note_nothing(_number: int, _frame: object) -> None:
     """Have the wake-up descriptor written; a disposition of SIG_IGN would not."""
-
-
-def _own_home() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:
-        return "/"
-
-
-def _directory(home: str, wanted: str) -> str:
-    if wanted:
-        return os.path.join(home, wanted)
-    return home if os.path.isdir(home) else "/"

@@ -1,0 +1,91 @@
+"""How the shim brings its job to life: where, as whom, and within which bounds."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from pathlib import Path
+
+from gproc.model import JobSpec
+from gproc.worker.cgroup import JobCgroup
+from gproc.worker.launch import Launch, LaunchError, clean_environment, explain, launch
+from gproc.worker.limits import LimitPlan, plan_limits
+
+__all__ = ["Born", "bring_to_life"]
+
+
+@dataclass(frozen=True, slots=True)
+class Born:
+    """A program that runs, and what holds it."""
+
+    pid: int
+    cgroup: JobCgroup | None
+    limits: dict[str, str]
+
+
+def bring_to_life(spec: JobSpec, *, stdout: int, stderr: int) -> Born:
+    """Execute the program of *spec* with these descriptors as its output.
+
+    Raises `StartFailed`, `InvalidArgument` or `QuotaExceeded`; then nothing is left of the attempt.
+    """
+    cgroup, controllers = _make_cgroup(spec.cgroup)
+    runs_as_root = (spec.run_as.uid if spec.run_as else os.geteuid()) == 0
+    limits = plan_limits(spec.request.limits, controllers=controllers, is_root=runs_as_root)
+    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    plan = _plan(spec, (null, stdout, stderr), limits, cgroup)
+    try:
+        if cgroup is not None:
+            cgroup.bound(limits.cgroup_files)
+        pid = launch(plan)
+    except BaseException as error:
+        if cgroup is not None:
+            cgroup.remove()
+        if isinstance(error, LaunchError):
+            raise explain(error, plan) from error
+        raise
+    finally:
+        os.close(null)
+    return Born(pid, cgroup, limits.report)
+
+
+def _plan(spec: JobSpec, standard: tuple[int, int, int], limits: LimitPlan, cgroup: JobCgroup | None) -> Launch:
+    request, run_as = spec.request, spec.run_as
+    home = run_as.home if run_as else _own_home()
+    return Launch(
+        command=request.command,
+        args=request.args,
+        env=clean_environment(home, request.env),
+        directory=_directory(home, request.working_directory),
+        stdin=standard[0],
+        stdout=standard[1],
+        stderr=standard[2],
+        run_as=run_as,
+        rlimits=limits.rlimits,
+        cgroup_procs=cgroup.procs if cgroup else "",
+        dies_with_parent=True,
+    )
+
+
+def _make_cgroup(path: str) -> tuple[JobCgroup | None, frozenset[str]]:
+    if not path:
+        return None, frozenset()
+    cgroup = JobCgroup(path)
+    try:
+        return cgroup, cgroup.create()
+    except OSError:
+        # It was ours when the server looked, and is not now: the job runs all the same, and its report says less.
+        return None, frozenset()
+
+
+def _own_home() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/"
+
+
+def _directory(home: str, wanted: str) -> str:
+    if wanted:
+        return str(Path(home, wanted))
+    return home if Path(home).is_dir() else "/"
