@@ -46,7 +46,7 @@ class Access:
     rules: tuple[Rule, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class JobService:
     """Answers the rpcs."""
 

@@ -1,0 +1,121 @@
+"""A real server inside the program that tests it: real TLS, real processes, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from signal import SIGKILL
+
+from gproc.client import Client
+from gproc.errors import GprocError
+from gproc.model import Identity, JobState
+from gproc.server.app import RunningServer, open_server
+from gproc.server.options import ServeOptions
+from gproc.server.policy import Quotas, Rule
+from gproc.testing.authority import Authority, Files
+from gproc.worker import Supervisor
+
+__all__ = ["EmbeddedServer", "embedded_server", "make_options"]
+
+_LIVE = frozenset(state for state in JobState if not state.is_final)
+_PAGE = 1000
+
+
+class EmbeddedServer:
+    """A server that runs in this program. Made by `embedded_server`."""
+
+    def __init__(self, server: RunningServer, authority: Authority) -> None:
+        self.server = server
+        self.authority = authority
+        self._clients: list[Client] = []
+
+    @property
+    def addr(self) -> str:
+        """``localhost:PORT``."""
+        return self.server.addr
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the server keeps its jobs."""
+        return self.server.options.state_dir
+
+    def files(self, name: Identity) -> Files:
+        """Return the certificate files of the client *name*, as the command line takes them."""
+        return self.authority.client(name)
+
+    def client(self, name: Identity) -> Client:
+        """Return a client that is *name*; it connects when first used, and is closed with the server at the latest."""
+        files = self.files(name)
+        client = Client(self.addr, cacert=files.cacert, cert=files.cert, key=files.key)
+        self._clients.append(client)
+        return client
+
+    async def close_clients(self) -> None:
+        """Close all clients that were handed out."""
+        while self._clients:
+            await self._clients.pop().aclose()
+
+
+@asynccontextmanager
+async def embedded_server(
+    *,
+    users: Mapping[Identity, str] | None = None,
+    rules: tuple[Rule, ...] = (),
+    quotas: Quotas | None = None,
+    directory: Path | None = None,
+) -> AsyncIterator[EmbeddedServer]:
+    """Give a server on a free port of localhost, with an authority of its own.
+
+    At the end of the block its clients are closed, its jobs are killed, and its files are removed (unless they are in
+    a *directory* given for them). Jobs run as the user of this program, be it root.
+    """
+    parent = directory or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="gproc-"))
+    try:
+        authority = await asyncio.to_thread(Authority, parent)
+        options = make_options(authority, parent, users=users or {}, rules=rules, quotas=quotas or Quotas())
+        async with open_server(options) as server:
+            embedded = EmbeddedServer(server, authority)
+            try:
+                yield embedded
+            finally:
+                await embedded.close_clients()
+                await server.close(patience=timedelta(0))
+                await _end_jobs(server.supervisor)
+    finally:
+        if directory is None:
+            await asyncio.to_thread(shutil.rmtree, parent)
+
+
+def make_options(
+    authority: Authority, parent: Path, *, users: Mapping[Identity, str], rules: tuple[Rule, ...], quotas: Quotas
+) -> ServeOptions:
+    """Return the options of a server under *parent* with a certificate of *authority*."""
+    files = authority.server()
+    return ServeOptions(
+        addr="localhost:0",
+        cacert=files.cacert,
+        cert=files.cert,
+        key=files.key,
+        state_dir=parent / "state",
+        run_as=pwd.getpwuid(0).pw_name if os.geteuid() == 0 else None,
+        users=users,
+        rules=rules,
+        quotas=quotas,
+    )
+
+
+async def _end_jobs(supervisor: Supervisor) -> None:
+    """Kill all jobs and return when they are gone."""
+    while live := supervisor.list(states=_LIVE, page_size=_PAGE).jobs:
+        kills = [supervisor.stop(job.id, signal=SIGKILL, grace=timedelta(0)) for job in live]
+        results = await asyncio.gather(*kills, return_exceptions=True)
+        stuck = [result for result in results if isinstance(result, BaseException) or not result.is_final]
+        if stuck:
+            raise GprocError(f"{len(stuck)} jobs of the embedded server could not be ended: {stuck[0]}")
