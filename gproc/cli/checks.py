@@ -96,10 +96,10 @@ def _files(settings: Settings) -> Iterator[Check]:
 def _certificates(settings: Settings) -> Iterator[Check]:
     from gproc.certs import diagnose, inspect
 
-    paths = {name: settings.require(name) for name in ("cacert", "cert", "key")}
+    cacert, cert, key = (settings.require(name) for name in ("cacert", "cert", "key"))
     try:
-        problems = diagnose(**paths)
-        certificate = inspect(paths["cert"])
+        problems = diagnose(cacert=cacert, cert=cert, key=key)
+        certificate = inspect(cert)
     except GprocError as error:
         yield _bad("certificate", str(error), "issue a new one: gproc certs client DIR NAME")
         return
@@ -110,9 +110,8 @@ def _certificates(settings: Settings) -> Iterator[Check]:
     if problems:
         return
     left = certificate.not_after - datetime.now(UTC)
-    detail = (
-        f"you are {certificate.name!r}; signed by {certificate.issuer!r}, good until {certificate.not_after:%Y-%m-%d}"
-    )
+    until = f"{certificate.not_after:%Y-%m-%d}"
+    detail = f"you are {certificate.name!r}; signed by {certificate.issuer!r}, good until {until}"
     if left < _SOON:
         yield Check(
             name="certificate",

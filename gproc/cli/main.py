@@ -149,3 +149,7 @@ def _forget_stdout() -> None:
     """Keep the interpreter from complaining, at its end, that nobody reads what is left in its buffer."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+if __name__ == "__main__":
+    main()

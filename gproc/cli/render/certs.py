@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from gproc.cli.render.escape import visible
 from gproc.model.document import format_time
-from gproc.model.units import format_duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +38,7 @@ def certificate_document(certificate: IssuedCertificate) -> dict[str, Any]:
 
 def _row(certificate: IssuedCertificate, now: datetime) -> tuple[str, ...]:
     left = certificate.not_after - now
-    expires = f"{certificate.not_after:%Y-%m-%d}" + (f" (in {format_duration(left)})" if left.days >= 0 else "")
+    expires = f"{certificate.not_after:%Y-%m-%d}" + (f" (in {left.days} days)" if left.days >= 0 else "")
     return (
         visible(certificate.name),
         certificate.kind.value,

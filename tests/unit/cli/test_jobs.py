@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gproc.cli.render.jobs import (
+    STATE_STYLES,
+    card_lines,
+    command_line,
+    duration_of,
+    json_text,
+    outcome,
+    plain_table,
+    short_ids,
+)
+from gproc.model import JobState, JobStatus, make_job_id
+
+NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+ids = st.builds(
+    lambda ms, chance: make_job_id(milliseconds=ms, chance=chance), st.integers(0, 3), st.integers(0, (1 << 130) - 1)
+)
+
+
+def job(state: JobState = JobState.RUNNING, **values: object) -> JobStatus:
+    return JobStatus(**{"id": "0" * 36, "owner": "alice", "state": state, "command": "true", **values})  # type: ignore[arg-type]  # a test's defaults
+
+
+@given(st.lists(ids, unique=True))
+def test_short_ids_are_equally_long_and_tell_all_apart(job_ids: list[str]) -> None:
+    shown = short_ids(job_ids)
+    assert len(set(shown.values())) == len(job_ids)
+    assert len({len(short) for short in shown.values()}) <= 1
+    assert all(job_id.startswith(short) and len(short) >= 12 for job_id, short in shown.items())
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (job(), "running"),
+        (job(JobState.EXITED, exit_code=7), "exited 7"),
+        (job(JobState.SIGNALED, signal="SIGSEGV"), "signaled SIGSEGV"),
+        (job(JobState.TIMED_OUT, signal="SIGKILL"), "timed out SIGKILL"),
+        (job(JobState.STOPPED, exit_code=0), "stopped 0"),
+        (job(JobState.LOST), "lost"),
+    ],
+)
+def test_an_outcome_is_a_few_words(status: JobStatus, words: str) -> None:
+    assert outcome(status) == words
+
+
+def test_every_state_has_a_style() -> None:
+    assert set(STATE_STYLES) == set(JobState)
+
+
+def test_a_command_is_shown_as_one_would_type_it_and_can_do_no_harm() -> None:
+    assert command_line(job(command="sh", args=("-c", "echo 'a b'", "", "\x1b[2J\n"))) == (
+        "sh -c 'echo '\\''a b'\\''' '' '\\x1b[2J\\n'"
+    )
+
+
+def test_no_duration_is_negative_even_if_clocks_disagree() -> None:
+    assert duration_of(job(started_at=NOW + timedelta(hours=1)), now=NOW) == timedelta(0)
+    assert duration_of(job(), now=NOW) is None
+
+
+def test_a_table_in_a_pipe_has_whole_ids_and_a_line_a_job() -> None:
+    text = plain_table([job(name="evil\nname"), job(JobState.EXITED, exit_code=0)], now=NOW)
+    heading, *rows = text.splitlines()
+    assert heading.split() == ["ID", "STATE", "AGE", "TOOK", "OUTPUT", "NAME", "COMMAND"]
+    assert len(rows) == 2
+    assert rows[0].startswith("0" * 36 + "  running  ")
+    assert "evil\\nname" in rows[0]
+
+
+def test_json_is_an_object_for_one_and_an_array_for_many() -> None:
+    assert json.loads(json_text(job()))["state"] == "running"
+    assert [one["id"] for one in json.loads(json_text([job()]))] == ["0" * 36]
+    assert json.loads(json_text([])) == []
+    assert json.loads(json_text({"id": "x"})) == {"id": "x"}
+
+
+def test_a_card_leaves_out_what_is_not_known_and_tells_what_was_dropped() -> None:
+    card = dict(card_lines(job(dropped_bytes=5, output_bytes=10), now=NOW))
+    assert card == {
+        "id": "0" * 36,
+        "command": "true",
+        "state": "running",
+        "owner": "alice",
+        "output": "10 B, of which 5 B could not be kept",
+    }

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from gproc.cli.commands import VERBS, Verb
+
+NOTHING = {"HOME": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent"}
+
+
+def gproc(*args: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("GPROC_", "XDG_", "NO_COLOR"))}
+    return subprocess.run(
+        [sys.executable, "-c", "from gproc.cli.main import main; main()", *args],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**clean, **NOTHING, **env},
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "problem"),
+    [
+        (("--nonsense",), "gproc: No such option"),
+        (("lst",), "gproc: there is no command 'lst'; did you mean 'list'?"),
+        (("start",), "gproc: start: Missing argument 'COMMAND'"),
+        (("start", "--timeout", "soon", "ls"), "gproc: start: Invalid value for '--timeout': 'soon' is not a duration"),
+        (("start", "-e", "novalue", "ls"), "gproc: start: -e 'novalue': must be KEY=VALUE"),
+        (("stop", "--signal", "BANG", "x"), "gproc: stop: Invalid value for '--signal'"),
+        (("output", "--since", "yesterday", "x"), "gproc: output: --since 'yesterday': is neither a time"),
+        (("output", "--offset", "-1", "x"), "gproc: output: Invalid value for '--offset'"),
+        (("wait",), "gproc: wait: Missing argument 'ID...'"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(args: tuple[str, ...], problem: str) -> None:
+    done = gproc(*args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(problem)
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("args", [("list",), ("status", "x"), ("start", "ls"), ("serve", "--state-dir", "/s")])
+def test_a_missing_setting_is_one_line_and_exit_code_125(args: tuple[str, ...]) -> None:
+    done = gproc(*args)
+    assert (done.returncode, done.stdout) == (125, "")
+    (line,) = done.stderr.splitlines()
+    for way in ("gproc: setting 'addr' is missing", "--addr", "GPROC_ADDR", "gproc context add"):
+        assert way in line
+
+
+@pytest.mark.parametrize("args", [("attach", "x"), ("run", "-i", "cat"), ("run", "-t", "top")])
+def test_what_the_server_cannot_do_is_said_in_one_line(args: tuple[str, ...]) -> None:
+    done = gproc(*args)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (125, "", 1)
+    assert "this server cannot" in done.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=lambda verb: verb.name)
+def test_a_verb_has_a_help_page_that_begins_as_the_first_page_says(verb: Verb) -> None:
+    done = gproc(verb.name, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert verb.summary in " ".join(done.stdout.split())
+
+
+def test_the_first_help_page_imports_no_verb_and_nothing_heavy() -> None:
+    code = "import sys; from gproc.cli.main import run; run(['--help']); print(sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    loaded = done.stderr
+    assert "Usage: gproc" in done.stdout
+    assert "'gproc.cli.commands'" in loaded
+    for heavy in ("gproc.cli.commands.", "gproc.model", "gproc.errors", "'rich", "'asyncio", "'grpclib"):
+        assert heavy not in loaded
+
+
+def test_an_unexpected_error_is_one_line_and_shows_its_place_when_asked(tmp_path: Path) -> None:
+    code = (
+        "import gproc.cli.commands.completion as c\n"
+        "def broken(*a, **k): raise ZeroDivisionError('by\\nzero')\n"
+        "c.command.callback = broken\n"
+        "from gproc.cli.main import main; main()"
+    )
+    base = [sys.executable, "-c", code, "completion", "bash"]
+    done = subprocess.run(base, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr.startswith("gproc: internal error: ZeroDivisionError: by zero; ")
+    assert len(done.stderr.splitlines()) == 1
+    done = subprocess.run(
+        base, capture_output=True, text=True, timeout=30, check=False, env={**os.environ, "GPROC_DEBUG": "1"}
+    )
+    assert done.returncode == 125
+    assert "Traceback" in done.stderr
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m gproc.cli.main completion zsh | true; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("shell", "word"), [("bash", "complete -o nosort"), ("zsh", "#compdef"), ("fish", "complete ")]
+)
+def test_each_shell_gets_its_completion(shell: str, word: str) -> None:
+    done = gproc("completion", shell)
+    assert done.returncode == 0
+    assert word in done.stdout
+    assert "_GPROC_COMPLETE" in done.stdout
+
+
+def test_completion_without_a_server_is_quiet_and_quick() -> None:
+    done = gproc("_", env={"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": "gproc status 0", "COMP_CWORD": "2"})
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+def test_verbs_are_completed() -> None:
+    done = gproc("_", env={"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": "gproc st", "COMP_CWORD": "1"})
+    assert done.stdout.split() == ["plain,start", "plain,status", "plain,stop"]
+
+
+def test_contexts_are_made_used_shown_and_removed(tmp_path: Path) -> None:
+    env = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert gproc("context", "add", "prod", "--addr", "p:1", "--key", "/k", env=env).returncode == 0
+    assert gproc("context", "add", "test", "--addr", "t:1", env=env).returncode == 0
+    assert gproc("context", "list", env=env).stdout == "* prod  p:1\n  test  t:1\n"
+    assert gproc("context", "use", "test", env=env).returncode == 0
+    shown = gproc("context", "show", env={**env, "GPROC_KEY": "/other"}).stdout
+    assert [line.split()[:3] for line in shown.splitlines()] == [
+        ["addr", "t:1", "from"],
+        ["key", "/other", "from"],
+    ]
+    assert gproc("context", "remove", "test", env=env).returncode == 0
+    gone = gproc("--context", "test", "list", env=env)
+    assert gone.returncode == 125
+    assert "context 'test' (--context): not in" in gone.stderr
