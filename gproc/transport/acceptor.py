@@ -82,7 +82,7 @@ class _Arrival:
 class Acceptor:
     """Accepts connections from *sockets* and leads them through TLS to a protocol that *make_protocol* makes."""
 
-    def __init__(  # noqa: PLR0913 - by keyword
+    def __init__(
         self,
         sockets: Sequence[socket.socket],
         *,

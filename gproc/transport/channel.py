@@ -27,7 +27,7 @@ __all__ = ["HardenedChannel"]
 class HardenedChannel(Channel):
     """A channel to one server. Use it from one event loop; `close` it, or leave its ``async with``, at the end."""
 
-    def __init__(  # noqa: PLR0913 - by keyword
+    def __init__(
         self,
         host: str,
         port: int,

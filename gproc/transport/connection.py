@@ -40,7 +40,7 @@ class GuardedConnection(Connection):
     is_leaving = False
     """Whether it takes no new requests and closes after the last one."""
 
-    def __init__(  # noqa: PLR0913 - by keyword
+    def __init__(
         self,
         connection: H2Connection,
         transport: Transport,
@@ -134,9 +134,8 @@ class GuardedConnection(Connection):
         self.drop()
 
     def drop(self) -> None:
-        """Drop the connection at once, without a word."""
+        """Drop the connection at once, without a word; asyncio calls `connection_lost` soon, which ends the streams."""
         self._pipe.abort()
-        self._wake_all()
 
     def is_closing(self) -> bool:
         """Whether it was closed or aborted."""

@@ -74,7 +74,8 @@ class FrameSplitter:
 
     def __init__(self, sink: FrameSink, *, preface: int = 0) -> None:
         self._sink = sink
-        self._left = preface  # bytes of the current frame that are still to come
+        self._preface = preface  # bytes of the preface that are still to come
+        self._left = 0  # bytes of the current frame that are still to come
         self._route = _PASS
         self._kind = 0
         self._header = bytearray()  # the beginning of a header that was cut
@@ -82,7 +83,8 @@ class FrameSplitter:
 
     def feed(self, view: memoryview) -> None:
         """Take the next bytes of the stream; none of them is needed after the call."""
-        at, run, end = 0, 0, len(view)  # view[run:at] is to be passed
+        at = run = self._pass_preface(view)  # view[run:at] is to be passed
+        end = len(view)
         while at < end:
             if self._left:
                 step = min(self._left, end - at)
@@ -99,6 +101,15 @@ class FrameSplitter:
                 at, run = self._begin_here(view, at, run)
         if run < end:
             self._sink.passed(view[run:end])
+
+    def _pass_preface(self, view: memoryview) -> int:
+        if not self._preface:
+            return 0
+        # Passed before anything is made of what follows: after a wrong preface, all that follows is nonsense.
+        piece = view[: self._preface]
+        self._preface -= len(piece)
+        self._sink.passed(piece)
+        return len(piece)
 
     def _begin_here(self, view: memoryview, at: int, run: int) -> tuple[int, int]:
         high, low, kind, flags, stream_id = _HEADER.unpack_from(view, at)
@@ -146,7 +157,7 @@ def data_header(length: int, stream_id: int) -> bytes:
     return _HEADER.pack(length >> 8, length & 0xFF, DATA, 0, stream_id)
 
 
-def cut_message(  # noqa: PLR0913 - by keyword
+def cut_message(
     prefix: bytes, data: memoryview, *, start: int, room: int, largest: int, stream_id: int
 ) -> list[bytes | memoryview]:
     """Return the DATA frames that carry *room* bytes of ``prefix + data`` from *start* on, none larger than *largest*.

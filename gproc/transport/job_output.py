@@ -22,7 +22,7 @@ _LARGEST_VARINT = 10
 _U64 = 2**64 - 1
 
 
-class MalformedOutput(ValueError):  # noqa: N818 - says what it is, like all our errors
+class MalformedOutput(ValueError):
     """These bytes are not a `JobOutput`."""
 
 

@@ -23,7 +23,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.protocol import AbstractHandler
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
@@ -41,7 +41,7 @@ END_HEADERS = 0x4
 _GOAWAY = Struct(">LL")
 
 
-class Ended(Exception):  # noqa: N818 - nothing went wrong
+class Ended(Exception):
     """The connection is over; what follows in the bytes at hand is of no interest."""
 
 
@@ -103,9 +103,9 @@ class GuardedProtocol(asyncio.BufferedProtocol):
         except Ended:
             pass
         except ProtocolError as error:
-            self._fail(f"protocol error: {error}")
+            self._fail(f"protocol error: {error}", ErrorCodes.PROTOCOL_ERROR)
         except Exception as error:  # noqa: BLE001 - whatever a peer can provoke must not become a traceback
-            self._fail(f"{type(error).__name__}: {error}")
+            self._fail(f"{type(error).__name__}: {error}", ErrorCodes.INTERNAL_ERROR)
         else:
             self.connection.flush()
 
@@ -258,7 +258,8 @@ class GuardedProtocol(asyncio.BufferedProtocol):
     def _cut_off(self) -> Exception:
         return StreamTerminatedError("the stream ended inside a message")
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, code: ErrorCodes) -> None:
         self.log.write("connection failed", reason, peer=self.connection.peer_name, owner=self.connection.owner)
-        # First out with the GOAWAY that h2 made of it: the peer shall know why.
+        if self.h2.state_machine.state is not ConnectionState.CLOSED:
+            self.h2.close_connection(code)
         self.processor.close(reason)

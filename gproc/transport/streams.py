@@ -38,7 +38,7 @@ BURST = 256 * 1024
 """What one stream sends before it is another's turn."""
 
 
-class ConnectionLost(StreamTerminatedError):  # noqa: N818 - named as its base would be
+class ConnectionLost(StreamTerminatedError):
     """The connection is gone, or going; `cause` is what the system or TLS said, None if the peer just left."""
 
     def __init__(self, reason: str, cause: BaseException | None = None) -> None:

@@ -1,0 +1,352 @@
+"""Table (c) of the reliability reference, row by row: what a hostile but authenticated peer can do, and what it gets."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from hyperframe.frame import (
+    DataFrame,
+    ExtensionFrame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+
+from gproc.transport import TransportLimits
+
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
+OK, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = "0", "3", "8", "12", "13", "14"
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    caplog.set_level(logging.INFO, logger="gproc.transport")
+    return lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
+
+
+async def _still_serves(serving: Any) -> None:
+    async with serving.stub("bob") as stub, asyncio.timeout(5):
+        assert await stub.echo(b"hello") == b"hello"
+
+
+async def test_h1_streams_reset_before_their_handler_begins_are_released(serve: Any, until: Until) -> None:
+    serving = await serve(limits=TransportLimits(resets=10_000))
+    async with serving.peer() as peer:
+        for number in range(1, 2001, 2):
+            await peer.send(peer.headers(number), peer.data(number, b"x" * 100), peer.reset(number))
+        await peer.send(peer.headers(2001), peer.message(2001, b"still here"))
+        assert (await peer.read_status(2001))["grpc-status"] == OK
+
+        (protocol,) = serving.server._protocols
+        await until(lambda: not protocol.processor.streams and not protocol.handler.tasks)
+        window = protocol.h2._inbound_flow_control_window_manager
+        assert window.current_window_size + window._bytes_processed == window.max_window_size
+
+
+async def test_h1_too_many_resets_end_the_connection_with_one_line(serve: Any, lines: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        for number in range(1, 601, 2):
+            peer.writer.write(peer.headers(number).serialize() + peer.reset(number).serialize())
+        await peer.read_to_end()
+    assert lines() == ["connection aborted: too many streams were reset"]
+    await _still_serves(serving)
+
+
+@pytest.mark.parametrize(
+    "frame", [PingFrame(0, opaque_data=b"12345678"), SettingsFrame(0), DataFrame(1), WindowUpdateFrame(0, 1)]
+)
+async def test_h2_h3_h6_a_flood_of_frames_that_carry_nothing_ends_the_connection(
+    serve: Any, lines: Any, frame: Any
+) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/test.Service/Hang"))
+        peer.writer.write(frame.serialize() * 5000)
+        await peer.read_to_end()
+    assert lines() == ["connection aborted: too many frames that carry nothing"]
+    await _still_serves(serving)
+
+
+async def test_h2_answers_to_a_peer_that_does_not_read_are_bounded(serve: Any, lines: Any, until: Until) -> None:
+    serving = await serve(limits=TransportLimits(control_frames=10_000_000))
+    async with serving.peer() as peer:
+        peer.writer.transport.pause_reading()
+        pings = PingFrame(0, opaque_data=b"12345678").serialize() * 1000
+        while not serving.server.connections:
+            await asyncio.sleep(0.01)
+        while serving.server.connections:
+            peer.writer.write(pings)
+            try:
+                async with asyncio.timeout(1):
+                    await peer.writer.drain()
+            except (ConnectionError, TimeoutError):
+                break
+        await until(lambda: not serving.server.connections)
+    (line,) = lines()
+    assert line.endswith("bytes of answers are waiting, and the peer does not read")
+
+
+async def test_h3_h10_empty_frames_inside_a_message_are_no_end(serve: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(
+            peer.headers(1),
+            peer.data(1, b"\0\0\0"),
+            peer.data(1, b""),
+            peer.data(1, b"\0\x05he"),
+            peer.data(1, b""),
+            peer.data(1, b"llo", end=True),
+        )
+        answer = await peer.read_until(DataFrame, 1)
+        assert answer.data == b"\0\0\0\0\x05hello"
+
+
+async def test_h4_a_message_that_announces_too_much_is_refused_before_it_comes(serve: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1), peer.data(1, b"\0\xff\xff\xff\xff" + b"x" * 1000))
+        status = await peer.read_status(1)
+        assert status["grpc-status"] == RESOURCE_EXHAUSTED
+        assert "limit" in status["grpc-message"]
+        await peer.read_until(RstStreamFrame, 1)
+
+
+async def test_h4_the_largest_message_is_taken_although_it_is_larger_than_the_window(serve: Any) -> None:
+    serving = await serve()
+    message = b"m" * TransportLimits().message_size
+    async with serving.stub() as stub:
+        assert await stub.echo(message) == message
+
+
+async def test_h5_a_reader_that_opens_no_window_is_cut_with_a_reason(serve: Any, lines: Any) -> None:
+    serving = await serve(limits=TransportLimits(stall_timeout=0.2))
+    serving.service.output = bytes(1_000_000)
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/test.Service/Get"), peer.message(1, b"0"))
+        status = await peer.read_status(1)
+        assert status["grpc-status"] == UNAVAILABLE
+        assert "nothing was read for 0.2 s" in status["grpc-message"]
+        await peer.send(WindowUpdateFrame(0, 1000), peer.headers(3), peer.message(3, b"next"))
+        assert (await peer.read_status(3))["grpc-status"] == OK
+    assert serving.service.cancelled == 1
+    assert lines() == ["stream cut: nothing was read for 0.2 s"]
+
+
+async def test_h5_a_peer_that_does_not_read_its_socket_is_dropped(serve: Any, lines: Any, until: Until) -> None:
+    serving = await serve(limits=TransportLimits(stall_timeout=0.2))
+    serving.service.output = bytes(64 * 2**20)
+    async with serving.peer() as peer:
+        much = SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        await peer.send(much, WindowUpdateFrame(0, 2**30))
+        await peer.send(peer.headers(1, "/test.Service/Get"), peer.message(1, b"0"))
+        peer.writer.transport.pause_reading()
+        await until(lambda: serving.service.started == 1)
+        await until(lambda: serving.service.cancelled == 1 and not serving.server.connections)
+    assert lines() == ["connection aborted: nothing was read for 0.2 s"]
+
+
+async def test_h6_a_window_opened_byte_by_byte_is_not_answered_with_tiny_frames(serve: Any) -> None:
+    serving = await serve()
+    serving.service.output = bytes(200_000)
+    serving.service.piece = 200_000
+    async with serving.peer() as peer:
+        await peer.send(WindowUpdateFrame(0, 2**20))
+        await peer.send(peer.headers(1, "/test.Service/Get"), peer.message(1, b"0"))
+        received = 0
+        while received < 65_535:
+            received += len((await peer.read_until(DataFrame, 1)).data)
+        for _ in range(1024):
+            await peer.send(WindowUpdateFrame(1, 1))
+        frame = await peer.read_until(DataFrame, 1)
+        assert len(frame.data) == 1024
+
+
+async def test_h7_frames_of_unknown_kinds_are_ignored(serve: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        unknown = ExtensionFrame(0xBE, 0, body=b"hello")
+        unknown.body_len = 5
+        await peer.send(unknown, peer.headers(1), ExtensionFrame(0xBF, 1))
+        await peer.send(peer.message(1, b"x"))
+        assert (await peer.read_status(1))["grpc-status"] == OK
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"user_agent": b"caf\xe9"}, INVALID_ARGUMENT),
+        ({"COLONpath": "/no/such"}, UNIMPLEMENTED),
+        ({"data_bin": "A"}, INVALID_ARGUMENT),
+        ({"grpc_timeout": "1" + "0" * 400 + "S"}, INVALID_ARGUMENT),
+        ({"grpc_timeout": "-1S"}, INVALID_ARGUMENT),
+        ({"content_type": "text/html"}, INTERNAL),
+        ({"te": None}, INTERNAL),
+        ({"COLONmethod": "GET"}, INTERNAL),
+    ],
+)
+async def test_h8_h9_every_malformed_request_is_answered(serve: Any, fields: dict[str, Any], status: str) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, **fields))
+        assert (await peer.read_status(1))["grpc-status"] == status
+        await peer.read_until(RstStreamFrame, 1)
+        await peer.send(peer.headers(3), peer.message(3, b"x"))
+        assert (await peer.read_status(3))["grpc-status"] == OK
+
+
+@pytest.mark.parametrize("fields", [{"COLONpath": None}, {"COLONmethod": None}, {"x": "a\nb"}, {"Upper": "x"}])
+async def test_h9_h12_h14_headers_against_the_rules_end_the_connection_with_a_goaway(
+    serve: Any, lines: Any, fields: dict[str, Any]
+) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, **fields))
+        await peer.read_until(GoAwayFrame)
+        await peer.read_to_end()
+    (line,) = lines()
+    assert line.startswith("connection failed: protocol error: ")
+    assert line.isprintable()
+    await _still_serves(serving)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", INVALID_ARGUMENT),
+        (b"\0\0", INVALID_ARGUMENT),
+        (b"\0\0\0\0\x05hel", INVALID_ARGUMENT),
+        (b"\0\0\0\0\x05", INVALID_ARGUMENT),
+        (b"\x01\0\0\0\x01x", UNIMPLEMENTED),
+        (b"\0\0\0\0\x03bad", INVALID_ARGUMENT),
+    ],
+)
+async def test_h11_malformed_messages_are_the_clients_fault(serve: Any, lines: Any, body: bytes, status: str) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1), peer.data(1, body, end=True))
+        assert (await peer.read_status(1))["grpc-status"] == status
+    assert lines() == []
+
+
+async def test_a_fault_of_the_server_is_told_without_its_secrets(serve: Any, caplog: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/test.Service/Fail"), peer.message(1, b"x"))
+        status = await peer.read_status(1)
+        assert status["grpc-status"] == INTERNAL
+        assert "secret" not in status["grpc-message"]
+    assert "a secret of the server" in caplog.text
+
+
+async def test_h12_a_frame_that_is_too_large_is_refused_from_its_header(serve: Any, lines: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1))
+        await peer.send_bytes(b"\xff\xff\xff\0\0\0\0\0\x01")
+        goaway = await peer.read_until(GoAwayFrame)
+        assert goaway.error_code == 6
+        await peer.read_to_end()
+    assert lines() == ["connection failed: protocol error: a frame of 16777215 bytes is larger than 16384"]
+
+
+async def test_h15_a_connection_that_asks_for_nothing_is_closed(serve: Any, lines: Any) -> None:
+    serving = await serve(limits=TransportLimits(first_request_timeout=0.1))
+    async with serving.peer() as peer:
+        await peer.read_to_end()
+    assert lines() == ["connection aborted: no request came after the handshake"]
+
+
+async def test_h15_an_idle_connection_is_told_to_go(serve: Any) -> None:
+    serving = await serve(limits=TransportLimits(idle_timeout=0.1))
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1), peer.message(1, b"x"))
+        assert (await peer.read_until(GoAwayFrame)).error_code == 0
+        await peer.read_to_end()
+
+
+async def test_h15_an_old_connection_lets_its_last_request_finish(serve: Any) -> None:
+    serving = await serve(limits=TransportLimits(max_age=0.1))
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/test.Service/Hang"), peer.message(1, b"x"))
+        await peer.read_until(GoAwayFrame)
+        serving.service.go_on.set()
+        assert (await peer.read_status(1))["grpc-status"] == OK
+        await peer.read_to_end()
+
+
+async def test_h16_a_client_that_goes_away_still_gets_its_answers(serve: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/test.Service/Hang"), peer.message(1, b"x"), GoAwayFrame(0))
+        await serving.service.running.wait()
+        serving.service.go_on.set()
+        assert (await peer.read_status(1))["grpc-status"] == OK
+        await peer.read_to_end()
+
+
+async def test_h18_a_peer_that_answers_nothing_is_asked_and_dropped(serve: Any, lines: Any, until: Until) -> None:
+    serving = await serve(limits=TransportLimits(keepalive_time=0.2, keepalive_timeout=0.2))
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/test.Service/Hang"), peer.message(1, b"x"))
+        ping = await peer.read_until(PingFrame)
+        ping.flags.add("ACK")
+        await peer.send(ping)
+        await peer.read_until(PingFrame)
+        await until(lambda: serving.service.cancelled == 1)
+        await peer.read_to_end()
+    assert lines() == ["connection aborted: the peer answers nothing any more"]
+
+
+async def test_bytes_that_are_not_http2_end_the_connection(serve: Any, lines: Any) -> None:
+    serving = await serve()
+    async with serving.peer(begin=False) as peer:
+        await peer.send_bytes(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await peer.read_until(GoAwayFrame)
+        await peer.read_to_end()
+    assert lines() == ["connection failed: protocol error: Invalid HTTP/2 preamble."]
+
+
+async def test_a_frame_inside_a_block_of_headers_is_an_error(serve: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        headers = peer.headers(1)
+        headers.flags.discard("END_HEADERS")
+        await peer.send(headers, DataFrame(1))
+        assert (await peer.read_until(GoAwayFrame)).error_code == 1
+        await peer.read_to_end()
+
+
+async def test_a_client_that_resets_ends_its_handler(serve: Any, until: Until) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/test.Service/Hang"), peer.message(1, b"x"))
+        await serving.service.running.wait()
+        await peer.send(peer.reset(1))
+        await until(lambda: serving.service.cancelled == 1)
+        await peer.send(peer.headers(3), peer.message(3, b"x"))
+        assert (await peer.read_status(3))["grpc-status"] == OK
+
+
+async def test_a_client_that_vanishes_ends_its_handler(serve: Any, until: Until) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/test.Service/Hang"), peer.message(1, b"x"))
+        await serving.service.running.wait()
+    await until(lambda: serving.service.cancelled == 1 and not serving.server.connections)
+
+
+async def test_headers_of_a_refused_request_are_the_only_answer(serve: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/no/such", end=True))
+        await peer.read_status(1)
+        await peer.send(PingFrame(0, opaque_data=b"12345678"))
+        await peer.read_until(PingFrame)
+        frames = [frame for frame in peer.received if frame.stream_id == 1]
+        assert [type(frame) for frame in frames] == [HeadersFrame]
