@@ -23,9 +23,6 @@ running_jobs = 100000
 connections = 10000
 followers = 100000
 starts_per_second = 1000000
-
-[retention]
-count = 1000000
 """
 
 
