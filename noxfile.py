@@ -23,7 +23,7 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = [version for version in nox.project.python_versions(PYPROJECT) if version]
 PROTO = Path("proto/gproc/v1/jobs.proto")
 GENERATED = Path("gproc/wire/_generated")
-CHECKED = ("gproc", "tests", "noxfile.py", "docs/conf.py")
+CHECKED = ("gproc", "tests", "noxfile.py", "docs")
 
 
 @nox.session(tags=["check"])
@@ -127,6 +127,7 @@ def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build; a reference that leads nowhere is an error."""
     install_groups(session, "docs")
     session.install("-e", ".[testing]")
+    session.run("python", "docs/cli_reference.py", "--check")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build", *session.posargs)
 
 
