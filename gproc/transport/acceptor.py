@@ -53,7 +53,7 @@ def _listen_on(addresses: Sequence[tuple[int, tuple[object, ...]]], backlog: int
     sockets: list[socket.socket] = []
     try:
         for family, address in addresses:
-            # The protocol has to be named: asyncio sets TCP_NODELAY only where it sees it, and else each answer waits 40 ms.
+            # Named, because asyncio sets TCP_NODELAY only where it sees the protocol; else answers wait up to 40 ms.
             listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             sockets.append(listener)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
