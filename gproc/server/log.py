@@ -21,6 +21,7 @@ __all__ = ["EventLog", "JsonFormatter", "LogfmtFormatter", "describe", "escape",
 
 MAX_VALUE = 200
 _FRAMES = 5
+_ABSENT = (None, "")
 _STANDARD = logging.makeLogRecord({}).__dict__.keys() | {"message", "asctime", "taskName"}
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:/+-,%")
 
@@ -65,7 +66,7 @@ class LogfmtFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of *record*."""
         event, fields = _event_of(record)
-        pairs = (f"{key}={_quote(escape(str(value)))}" for key, value in fields.items() if value is not None)
+        pairs = (f"{key}={_quote(escape(str(value)))}" for key, value in fields.items() if value not in _ABSENT)
         return " ".join((_time(record), record.levelname.lower(), event, *pairs))
 
 
@@ -77,7 +78,7 @@ class JsonFormatter(logging.Formatter):
         event, fields = _event_of(record)
         document: dict[str, object] = {"time": _time(record), "level": record.levelname.lower(), "event": event}
         for key, value in fields.items():
-            if value is not None:
+            if value not in _ABSENT:
                 document[key] = value if isinstance(value, (int, float, bool)) else escape(str(value))
         return json.dumps(document)
 
@@ -86,7 +87,9 @@ def _event_of(record: logging.LogRecord) -> tuple[str, Mapping[str, object]]:
     """Return what happened, and the fields: ours come with the record, a library's line becomes one."""
     own = getattr(record, "fields", None)
     fields = (
-        dict(own) if own is not None else {name: record.__dict__[name] for name in record.__dict__.keys() - _STANDARD}
+        dict(own)
+        if own is not None
+        else {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
     )
     event = fields.pop("event", None) or (record.getMessage() if fields or own is not None else None)
     if event is None:

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gproc.testing.authority import Authority, Files
     from gproc.testing.embedded import EmbeddedServer, embedded_server
+    from gproc.testing.forger import Forger
     from gproc.testing.threaded import ThreadedServer, threaded_server
 
-__all__ = ["Authority", "EmbeddedServer", "Files", "ThreadedServer", "embedded_server", "threaded_server"]
+__all__ = ["Authority", "EmbeddedServer", "Files", "Forger", "ThreadedServer", "embedded_server", "threaded_server"]
 
 _HOMES = {
     "Authority": "gproc.testing.authority",
     "EmbeddedServer": "gproc.testing.embedded",
     "Files": "gproc.testing.authority",
+    "Forger": "gproc.testing.forger",
     "ThreadedServer": "gproc.testing.threaded",
     "embedded_server": "gproc.testing.embedded",
     "threaded_server": "gproc.testing.threaded",

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+
+import pytest
+
+from gproc.errors import ConfigError, PermissionDenied
+from gproc.server.users import resolve_user, resolve_users
+
+ROOT = pwd.getpwuid(0).pw_name
+SOMEBODY = next(entry for entry in pwd.getpwall() if entry.pw_uid not in (0, os.geteuid()))
+
+
+def test_root_must_say_who_runs_the_jobs() -> None:
+    with pytest.raises(ConfigError, match="--run-as root if that is meant"):
+        resolve_users(None, {}, euid=0)
+
+
+def test_root_may_mean_root() -> None:
+    assert resolve_users(ROOT, {}, euid=0).of("alice") is None
+
+
+def test_an_ordinary_server_runs_all_jobs_as_itself() -> None:
+    assert resolve_users(None, {}, euid=12345).of("alice") is None
+
+
+def test_only_root_can_run_jobs_as_somebody_else() -> None:
+    with pytest.raises(ConfigError, match="only root"):
+        resolve_users(SOMEBODY.pw_name, {}, euid=SOMEBODY.pw_uid + 1)
+
+
+def test_an_ordinary_server_may_be_told_its_own_name() -> None:
+    assert resolve_users(SOMEBODY.pw_name, {}, euid=SOMEBODY.pw_uid).of("alice") is None
+
+
+def test_the_map_of_users_wins_over_the_default() -> None:
+    users = resolve_users(ROOT, {"bob": SOMEBODY.pw_name}, euid=0)
+    chosen = users.of("bob")
+    assert chosen is not None
+    assert (chosen.user, chosen.uid, chosen.home) == (SOMEBODY.pw_name, SOMEBODY.pw_uid, SOMEBODY.pw_dir)
+    assert users.of("alice") is None
+
+
+def test_under_root_an_owner_outside_the_map_runs_nothing() -> None:
+    with pytest.raises(PermissionDenied, match="owner alice"):
+        resolve_users(None, {"bob": SOMEBODY.pw_name}, euid=0).of("alice")
+
+
+def test_a_user_comes_with_all_its_groups() -> None:
+    user = resolve_user(SOMEBODY.pw_name)
+    also = {group.gr_gid for group in grp.getgrall() if SOMEBODY.pw_name in group.gr_mem}
+    assert set(user.groups) >= also | {SOMEBODY.pw_gid}
+
+
+def test_an_unknown_user_is_named() -> None:
+    with pytest.raises(ConfigError, match="no-such-user-here"):
+        resolve_user("no-such-user-here")
