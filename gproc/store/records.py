@@ -61,7 +61,7 @@ def read_record(name: str, *, dir_fd: int) -> dict[str, Any]:
     """
     fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
-        return decode(os.read(fd, _MAX_BYTES))
+        return decode(os.read(fd, min(os.fstat(fd).st_size, _MAX_BYTES)))
     finally:
         os.close(fd)
 

@@ -6,8 +6,18 @@ import contextlib
 import ctypes
 import fcntl
 import os
+from functools import cache
 
-__all__ = ["become_subreaper", "boot_id", "die_with_parent", "forbid_new_privileges", "name_process", "widen_pipe"]
+__all__ = [
+    "become_subreaper",
+    "boot_id",
+    "die_with_parent",
+    "forbid_new_privileges",
+    "name_process",
+    "read_file",
+    "set_oom_score",
+    "widen_pipe",
+]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -43,10 +53,32 @@ def widen_pipe(fd: int, size: int) -> None:
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size)
 
 
+@cache
 def boot_id() -> str:
     """Return what tells this boot of the machine from all others."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
+    return read_file("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
+
+
+def set_oom_score(score: int) -> None:
+    """Make this process a likelier (up to 1000) or unlikelier (down to -1000) victim when memory runs out.
+
+    Left as it is if that is not allowed.
+    """
+    with contextlib.suppress(OSError):
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"%d" % score)
+        finally:
+            os.close(fd)
+
+
+def read_file(path: str) -> bytes:
+    """Return what a small file of /proc says; the file objects of Python cost a shim more than the reading."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 65536)
+    finally:
+        os.close(fd)
 
 
 def _prctl(option: int, argument: int | ctypes.c_char_p) -> None:

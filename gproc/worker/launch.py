@@ -7,7 +7,6 @@ in that order. What goes wrong on the way is reported through a pipe that closes
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import resource
@@ -115,7 +114,7 @@ def _become(plan: Launch, candidates: Sequence[str], argv: list[str], parent: in
         stage = Stage.LIMITS
         _enter_cgroup(plan.cgroup_procs)
         _apply_rlimits(plan.rlimits)
-        _reset_oom_score()
+        kernel.set_oom_score(0)
         if plan.run_as is not None:
             stage = Stage.USER
             _drop_privileges(plan.run_as)
@@ -149,12 +148,10 @@ def _lay_out_descriptors(plan: Launch, report_fd: int) -> int:
 
 
 def _reset_signals() -> None:
-    for number in range(1, signal.NSIG):
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            try:
-                signal.signal(number, signal.SIG_DFL)
-            except (OSError, ValueError):
-                continue
+    """Undo what exec would keep: signals that are ignored, or may be (None: set by somebody else than Python)."""
+    for number in signal.valid_signals():
+        if signal.getsignal(number) in (signal.SIG_IGN, None):
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -173,12 +170,6 @@ def _apply_rlimits(rlimits: Sequence[tuple[int, int]]) -> None:
         resource.setrlimit(which, (effective, effective))
         if resource.getrlimit(which) != (effective, effective):
             raise OSError(errno.EINVAL, "the limit was not taken")
-
-
-def _reset_oom_score() -> None:
-    """Be an ordinary candidate when memory runs out, even if the shim is not."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("0")
 
 
 def _drop_privileges(user: RunAs) -> None:

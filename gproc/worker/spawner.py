@@ -15,12 +15,14 @@ import os
 import signal
 import socket
 import sys
+import tempfile
+from contextlib import suppress
 from typing import NoReturn
 
-from gproc.errors import QuotaExceeded
+from gproc.errors import GprocError, QuotaExceeded
 from gproc.worker import kernel
 from gproc.worker.protocol import failure
-from gproc.worker.shim.main import run_shim
+from gproc.worker.shim.main import Shim, run_shim
 from gproc.worker.tree import children, descendants, signal_each
 
 __all__ = ["main"]
@@ -39,6 +41,7 @@ def main() -> NoReturn:
     kernel.name_process("gproc-spawner")
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
+    _rehearse()
     kernel.become_subreaper()
     signal.signal(signal.SIGCHLD, _reap)
     gc.collect()
@@ -46,6 +49,20 @@ def main() -> NoReturn:
     while _serve_one(requests):
         pass
     sys.exit(0)
+
+
+def _rehearse() -> None:
+    """Run a job from its first to its last record, to throw it away.
+
+    What happens once in an interpreter (imports inside functions, caches, code that specialises itself as it runs)
+    then happens here, on pages that all shims share, and not again in each of them.
+    """
+    with suppress(OSError, GprocError), tempfile.TemporaryDirectory(prefix="gproc-") as directory:
+        os.chdir(directory)
+        try:
+            Shim.rehearse()
+        finally:
+            os.chdir("/")
 
 
 def _serve_one(requests: socket.socket) -> bool:

@@ -214,7 +214,7 @@ class Supervisor:
         if await asyncio.to_thread(recovery.declare_lost, directory) is None:
             self._own(self._find_out(entry))
             raise Unavailable(f"job {entry.id}: its shim is slow to start; ask for the job's status later")
-        error = InternalError(f"job {entry.id}: its shim ended before it could say why; see the server's log")
+        error = Unavailable("the job's shim ended before it could start the job; try again")
         self._forget(entry, error)
         raise error
 
@@ -426,7 +426,8 @@ class Supervisor:
                 self._changed(entry)
             else:
                 entry.changes.notify()
-        if link.is_down and entry.link is link and not entry.status.is_final:
+        was_executed = entry.status.state is not JobState.PENDING
+        if link.is_down and entry.link is link and was_executed and not entry.status.is_final:
             entry.link = None
             if not self._closing:
                 self._own(self._find_out(entry))

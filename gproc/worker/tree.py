@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from gproc.worker.kernel import read_file
+
 __all__ = ["children", "descendants", "signal_each", "start_ticks"]
 
 
@@ -37,8 +39,7 @@ def signal_each(pids: list[int], number: int) -> list[int]:
 def start_ticks(pid: int) -> int | None:
     """Return when process *pid* was started, in clock ticks since boot: with the pid, its identity. None if gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+        return int(read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return None
 
@@ -51,7 +52,6 @@ def children(pid: int) -> Iterator[int]:
         return
     for thread in threads:
         try:
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-                yield from map(int, file.read().split())
+            yield from map(int, read_file(f"/proc/{pid}/task/{thread}/children").split())
         except OSError:
             continue

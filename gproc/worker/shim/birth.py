@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from gproc.model import JobSpec
@@ -12,7 +13,7 @@ from gproc.worker.cgroup import JobCgroup
 from gproc.worker.launch import Launch, LaunchError, clean_environment, explain, launch
 from gproc.worker.limits import LimitPlan, plan_limits
 
-__all__ = ["Born", "bring_to_life"]
+__all__ = ["Born", "bring_to_life", "own_home"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def bring_to_life(spec: JobSpec, *, stdout: int, stderr: int) -> Born:
 
 def _plan(spec: JobSpec, standard: tuple[int, int, int], limits: LimitPlan, cgroup: JobCgroup | None) -> Launch:
     request, run_as = spec.request, spec.run_as
-    home = run_as.home if run_as else _own_home()
+    home = run_as.home if run_as else own_home()
     return Launch(
         command=request.command,
         args=request.args,
@@ -78,7 +79,9 @@ def _make_cgroup(path: str) -> tuple[JobCgroup | None, frozenset[str]]:
         return None, frozenset()
 
 
-def _own_home() -> str:
+@cache
+def own_home() -> str:
+    """Return the home of the user that the server runs as."""
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:

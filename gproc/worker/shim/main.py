@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 from gproc.errors import GprocError, InternalError
-from gproc.model import JobSpec, JobState, JobStatus, OutputPolicy, StopPolicy
-from gproc.model.document import spec_from_document, status_to_document
+from gproc.model import JobRequest, JobSpec, JobState, JobStatus, OutputPolicy, StopPolicy
+from gproc.model.document import spec_from_document, spec_to_document, status_to_document
 from gproc.model.units import parse_signal
 from gproc.store.index import Kind
 from gproc.store.records import read_record, write_record
@@ -50,8 +50,7 @@ def run_shim(directory: str, control: socket.socket) -> NoReturn:
 def _detach() -> None:
     """Leave the spawner's session and signals; adopt orphans; be no victim when memory is short."""
     os.setsid()
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("-900")
+    kernel.set_oom_score(-900)
     for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     kernel.name_process("gproc-shim")
@@ -82,6 +81,19 @@ class Shim:
         self._identity: Message = {}
         self._announced_extent = Extent()
         self._is_written = False
+
+    @classmethod
+    def rehearse(cls) -> None:
+        """Run a job that does nothing in the current directory, an empty one; see `gproc.worker.spawner`."""
+        request = JobRequest(command="true", working_directory="/")
+        spec = JobSpec(id="rehearsal", owner="nobody", request=request, created_at=datetime.now(UTC), nonce="none")
+        dir_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        write_record("spec.json", spec_to_document(spec), dir_fd=dir_fd, durable=False)
+        os.close(dir_fd)
+        audience, control = socket.socketpair()
+        with audience:
+            cls(control).run()
+        signal.set_wakeup_fd(-1)
 
     def run(self) -> None:
         """Run the job to its end."""
