@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -23,8 +23,32 @@ OWN_FAULT = 125
 BAD_USAGE = 2
 
 
+class _ReaderLeftError(Exception):
+    """Nobody reads what we write. Not an `OSError`, of which click would make exit code 1."""
+
+
+@contextlib.contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderLeftError from error
+
+
 class LazyGroup(Group):
     """All verbs. Knows their names and summaries; imports a verb when it is used."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse the command line."""
+        with _reader_may_leave():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Do what the verb does."""
+        with _reader_may_leave():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the names of the verbs, in the order of the help page."""
@@ -100,9 +124,8 @@ def run(args: Sequence[str]) -> int:
         return BAD_USAGE
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        _forget_stdout()
-        return READER_LEFT
+    except (_ReaderLeftError, BrokenPipeError):
+        return _reader_left()
     except Exception as error:  # noqa: BLE001 (the last resort: people never see a traceback)
         return _failed(error)
     return code if isinstance(code, int) else 0
@@ -116,6 +139,8 @@ def main() -> NoReturn:
 def _failed(error: Exception) -> int:
     from gproc.errors import GprocError
 
+    if _was_interrupted(error):
+        return INTERRUPTED
     if os.environ.get("GPROC_DEBUG"):
         import traceback
 
@@ -137,6 +162,15 @@ def _failed(error: Exception) -> int:
     return OWN_FAULT
 
 
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is at the bottom of this: some libraries, interrupted, raise something of their own."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _usage_problem(error: click.UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "gproc"
     verb = path.removeprefix("gproc").strip()
@@ -145,10 +179,11 @@ def _usage_problem(error: click.UsageError) -> str:
     return f"{verb}: {problem}{asks}" if verb else f"{problem}{asks}"
 
 
-def _forget_stdout() -> None:
+def _reader_left() -> int:
     """Keep the interpreter from complaining, at its end, that nobody reads what is left in its buffer."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return READER_LEFT
 
 
 if __name__ == "__main__":

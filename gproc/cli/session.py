@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gproc.config import Settings
     from gproc.model import JobId, JobStatus
 
-__all__ = ["make_client", "resolve_id", "resolve_ids", "settings_of", "with_client"]
+__all__ = ["make_client", "resolve_id", "resolve_ids", "run_async", "settings_of", "with_client"]
 
 Result = TypeVar("Result")
 
@@ -53,7 +53,15 @@ def with_client(ctx: click.Context, action: Callable[[Client], Awaitable[Result]
         async with client:
             return await action(client)
 
-    return asyncio.run(connected())
+    return run_async(connected())
+
+
+def run_async(action: Coroutine[Any, Any, Result]) -> Result:
+    """Run *action* in a loop of its own; raise `KeyboardInterrupt` if Ctrl-C ended it, however it did."""
+    try:
+        return asyncio.run(action)
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 async def resolve_id(client: Client, text: str) -> JobId:

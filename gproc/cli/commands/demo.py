@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from gproc.cli.command import Command
 from gproc.cli.console import note
+from gproc.cli.session import run_async
 
 if TYPE_CHECKING:
     from gproc.model import JobStatus
@@ -48,7 +48,7 @@ def command(command_line: tuple[str, ...]) -> int:
     except ImportError as error:
         raise ConfigError(f"demo: {error.name} is not installed; `pip install 'gproc[testing]'` brings it") from error
     program, *args = command_line or ("sh", "-c", _SHOW)
-    return asyncio.run(_demonstrate(program, args, own=bool(command_line)))
+    return run_async(_demonstrate(program, args, own=bool(command_line)))
 
 
 async def _demonstrate(program: str, args: list[str], *, own: bool) -> int:

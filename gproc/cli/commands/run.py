@@ -64,7 +64,7 @@ async def _run(client: Client, request: JobRequest) -> int:
     try:
         async with Interrupts(job):
             status = await copy_output(output)
-    except (asyncio.CancelledError, BrokenPipeError):
+    except asyncio.CancelledError:
         note(f"left; the job goes on: gproc stop {job.id} ends it")
         raise
     return 125 if status is None else status.shell_code
