@@ -39,7 +39,7 @@ def command(ctx: click.Context, /, as_json: bool, limit: int, everything: bool, 
     show_jobs(shown, as_json=as_json)
     if len(shown) < len(jobs):
         note(f"these are the newest {limit}; --all shows all")
-    elif not shown:
+    elif not shown and not as_json:
         note("no jobs" if not any(query.values()) else "no such jobs")
     return 0
 

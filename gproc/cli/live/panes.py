@@ -24,6 +24,7 @@ class LivePanes:
         self._console = console
         self._statuses: dict[JobId, JobStatus] = {}
         self._screens: dict[JobId, Screen] = {}
+        self._seen: dict[JobId, int] = {}
         self._live = Live(console=console, screen=True, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
@@ -44,6 +45,7 @@ class LivePanes:
         """Take note of output."""
         if isinstance(piece, Chunk):
             self._screens[job_id].feed(piece.data)
+            self._seen[job_id] = piece.offset + len(piece.data)
         else:
             self._screens[job_id].feed(f"\n\x1b[33m[{piece.bytes} bytes not kept here]\x1b[0m\n".encode())
 
@@ -52,7 +54,7 @@ class LivePanes:
         width, height = self._console.size
         shown = short_ids(list(self._statuses))
         panes = [
-            Pane(status, self._screens[job_id], visible(status.name) or shown[job_id])
+            Pane(status, self._screens[job_id], visible(status.name) or shown[job_id], self._seen.get(job_id, 0))
             for job_id, status in self._statuses.items()
         ]
         self._live.update(draw_panes(panes, width=width, height=height, now=utc_now()), refresh=True)

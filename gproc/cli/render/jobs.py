@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gproc.cli.render.escape import visible
 from gproc.model import JobState, JobStatus
@@ -128,6 +128,7 @@ def _row(job: JobStatus, shown_id: str, now: datetime) -> tuple[str, ...]:
 
 _HEADINGS = ("ID", "STATE", "AGE", "TOOK", "OUTPUT", "NAME", "COMMAND")
 _RIGHT = frozenset({"AGE", "TOOK", "OUTPUT"})
+_GIVES_WAY = frozenset({"NAME", "COMMAND"})
 
 
 def job_table(jobs: Sequence[JobStatus], *, now: datetime) -> Table:
@@ -135,21 +136,20 @@ def job_table(jobs: Sequence[JobStatus], *, now: datetime) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    with_names = any(job.name for job in jobs)
-    table = Table(box=None, header_style="bold bright_black", pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in _columns(with_names):
-        table.add_column(
-            heading.lower(),
-            justify="right" if heading in _RIGHT else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=1 if heading == "COMMAND" else None,
-        )
+    columns = _columns(any(job.name for job in jobs))
     shown = short_ids([job.id for job in jobs])
-    for job in jobs:
-        cells = dict(zip(_HEADINGS, _row(job, shown[job.id], now), strict=True))
+    rows = [dict(zip(_HEADINGS, _row(job, shown[job.id], now), strict=True)) for job in jobs]
+    table = Table(box=None, header_style="bold bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in columns:
+        justify: Literal["left", "right"] = "right" if heading in _RIGHT else "left"
+        # A column that may be wrapped is one that gives way when there is no room; its cells are cut, not wrapped.
+        table.add_column(heading.lower(), justify=justify, no_wrap=heading not in _GIVES_WAY)
+    for job, row in zip(jobs, rows, strict=True):
         styles = {"ID": "cyan", "STATE": outcome_style(job), "COMMAND": "bold", "NAME": "yellow"}
-        table.add_row(*(Text(cells[heading], style=styles.get(heading, "")) for heading in _columns(with_names)))
+        cells = (
+            Text(row[heading], style=styles.get(heading, ""), no_wrap=True, overflow="ellipsis") for heading in columns
+        )
+        table.add_row(*cells)
     return table
 
 

@@ -41,6 +41,8 @@ class Pane(NamedTuple):
     screen: Screen
     label: str
     """Short id, or name."""
+    seen: int = 0
+    """Where the output has got to; a status tells it only when it changes."""
 
 
 def fit_grid(count: int, width: int, height: int) -> Grid:
@@ -87,7 +89,7 @@ def _draw_pane(pane: Pane, grid: Grid, now: datetime) -> Panel:
         body,
         title=_title(pane.status, grid.width - 6, now),
         title_align="left",
-        subtitle=Text(f"{pane.label} · {format_size(pane.status.output_bytes)}", style="bright_black"),
+        subtitle=Text(f"{pane.label} · {format_size(max(pane.seen, pane.status.output_bytes))}", style="bright_black"),
         subtitle_align="right",
         width=grid.width,
         height=grid.height,
