@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from gproc.errors import ConfigError, InvalidArgument
 from gproc.model.units import parse_duration, parse_size
+from gproc.store.retention import Retention
 
 __all__ = [
     "CONTEXT_FIELDS",
@@ -30,7 +31,6 @@ __all__ = [
     "OutputConfig",
     "PolicyRule",
     "Quotas",
-    "Retention",
     "ServerConfig",
     "Setting",
     "Settings",
@@ -230,6 +230,8 @@ class Quotas:
     followers: int | None = None
     """Open streams of output or statuses."""
     starts_per_second: int | None = None
+    output_bytes: int | None = None
+    """Output kept of all jobs together; beyond it, new jobs are refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,15 +241,6 @@ class OutputConfig:
     max_bytes: int | None = None
     policy: str = "drop"
     """``"drop"``: the job goes on and what is not kept is counted. ``"stop"``: the job is stopped."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """When finished jobs are forgotten, oldest first; None: never for that reason."""
-
-    age: timedelta | None = None
-    count: int | None = None
-    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,8 +263,8 @@ class ServerConfig:
     """Of each owner."""
     output: OutputConfig = OutputConfig()
     retention: Retention = Retention()
-    disk_reserve: int = 0
-    """Bytes of the state directory's file system that output never uses."""
+    disk_reserve: int | None = None
+    """Bytes of the state directory's file system that output never uses; None: as the server does by itself."""
     policy: tuple[PolicyRule, ...] = ()
     """The first rule whose owner pattern fits decides; none: allowed."""
     source: str = "defaults"
@@ -293,7 +286,7 @@ def parse_server_config(table: Mapping[str, Any], *, source: str) -> ServerConfi
         quotas=_quotas(_table(table, "quotas", source), source),
         output=_output(_table(table, "output", source), source),
         retention=_retention(_table(table, "retention", source), source),
-        disk_reserve=_size(disk.get("reserve", 0), source, "disk.reserve"),
+        disk_reserve=_optional(_size, disk, "reserve", source, "disk"),
         policy=_policy(table.get("policy", []), source),
         source=source,
     )
@@ -301,7 +294,12 @@ def parse_server_config(table: Mapping[str, Any], *, source: str) -> ServerConfi
 
 def _quotas(table: Mapping[str, Any], source: str) -> Quotas:
     _only_keys(table, {quota.name for quota in fields(Quotas)}, source, "quotas")
-    return Quotas(**{key: _count(value, source, f"quotas.{key}") for key, value in table.items()})
+    return Quotas(
+        **{
+            key: (_size if key == "output_bytes" else _count)(value, source, f"quotas.{key}")
+            for key, value in table.items()
+        }
+    )
 
 
 def _output(table: Mapping[str, Any], source: str) -> OutputConfig:
@@ -313,12 +311,14 @@ def _output(table: Mapping[str, Any], source: str) -> OutputConfig:
 
 
 def _retention(table: Mapping[str, Any], source: str) -> Retention:
-    _only_keys(table, {"age", "count", "bytes"}, source, "retention")
-    return Retention(
-        age=_optional(_duration, table, "age", source, "retention"),
-        count=_optional(_count, table, "count", source, "retention"),
-        bytes=_optional(_size, table, "bytes", source, "retention"),
-    )
+    """Return the bounds; a bound that is not told is the store's own, and ``"none"`` takes it away."""
+    parsers: dict[str, Callable[[object, object, str], Any]] = {"age": _duration, "count": _count, "bytes": _size}
+    _only_keys(table, set(parsers), source, "retention")
+    told = {
+        key: None if value == "none" else parsers[key](value, source, f"retention.{key}")
+        for key, value in table.items()
+    }
+    return replace(Retention(), **told)
 
 
 def _policy(rules: object, source: str) -> tuple[PolicyRule, ...]:

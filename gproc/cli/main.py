@@ -23,16 +23,22 @@ OWN_FAULT = 125
 BAD_USAGE = 2
 
 
-class _ReaderLeftError(Exception):
-    """Nobody reads what we write. Not an `OSError`, of which click would make exit code 1."""
+class _Left(Exception):
+    """Nobody waits for us any more. Carries the exit code past click, which has ideas of its own about both causes."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 @contextlib.contextmanager
-def _reader_may_leave() -> Iterator[None]:
+def _people_may_leave() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as error:
-        raise _ReaderLeftError from error
+        raise _Left(READER_LEFT) from error
+    except KeyboardInterrupt as error:
+        raise _Left(INTERRUPTED) from error
 
 
 class LazyGroup(Group):
@@ -42,12 +48,12 @@ class LazyGroup(Group):
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Parse the command line."""
-        with _reader_may_leave():
+        with _people_may_leave():
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Do what the verb does."""
-        with _reader_may_leave():
+        with _people_may_leave():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -122,10 +128,12 @@ def run(args: Sequence[str]) -> int:
     except click.UsageError as error:
         error_line(_usage_problem(error))
         return BAD_USAGE
+    except _Left as leaving:
+        return _quietly(leaving.code)
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except (_ReaderLeftError, BrokenPipeError):
-        return _reader_left()
+    except BrokenPipeError:
+        return _quietly(READER_LEFT)
     except Exception as error:  # noqa: BLE001 (the last resort: people never see a traceback)
         return _failed(error)
     return code if isinstance(code, int) else 0
@@ -179,11 +187,12 @@ def _usage_problem(error: click.UsageError) -> str:
     return f"{verb}: {problem}{asks}" if verb else f"{problem}{asks}"
 
 
-def _reader_left() -> int:
+def _quietly(code: int) -> int:
     """Keep the interpreter from complaining, at its end, that nobody reads what is left in its buffer."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return READER_LEFT
+    if code == READER_LEFT:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code
 
 
 if __name__ == "__main__":

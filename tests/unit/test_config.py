@@ -19,6 +19,7 @@ from gproc.config import (
     save_contexts,
 )
 from gproc.errors import ConfigError
+from gproc.store.retention import Retention
 
 PROD = Context(name="prod", addr="prod:3000", cacert="/ca.crt", cert="/a.crt", key="/a.key")
 
@@ -147,6 +148,7 @@ def test_a_server_configuration_is_read_whole(tmp_path: Path) -> None:
         [quotas]
         running_jobs = 8
         starts_per_second = 5
+        output_bytes = "10G"
         [output]
         max_bytes = "1GiB"
         policy = "stop"
@@ -167,6 +169,7 @@ def test_a_server_configuration_is_read_whole(tmp_path: Path) -> None:
     config = load_server_config(path)
     assert config.users == {"alice": "worker"}
     assert (config.quotas.running_jobs, config.quotas.starts_per_second, config.quotas.followers) == (8, 5, None)
+    assert config.quotas.output_bytes == 10 << 30
     assert (config.output.max_bytes, config.output.policy) == (1 << 30, "stop")
     assert (config.retention.age, config.retention.count, config.retention.bytes) == (timedelta(days=30), 1000, 4096)
     assert config.disk_reserve == 512 << 20
@@ -176,7 +179,13 @@ def test_a_server_configuration_is_read_whole(tmp_path: Path) -> None:
 
 def test_an_empty_server_configuration_is_the_defaults() -> None:
     config = parse_server_config({}, source="x")
-    assert (config.users, config.policy, config.disk_reserve, config.output.policy) == ({}, (), 0, "drop")
+    assert (config.users, config.policy, config.disk_reserve, config.output.policy) == ({}, (), None, "drop")
+    assert config.retention == Retention()
+
+
+def test_a_bound_can_be_taken_away() -> None:
+    config = parse_server_config({"retention": {"age": "none", "count": 5}}, source="x")
+    assert config.retention == Retention(age=None, count=5)
 
 
 @pytest.mark.parametrize(

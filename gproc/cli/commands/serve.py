@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from gproc.cli.session import settings_of
 if TYPE_CHECKING:
     from gproc.config import ServerConfig, Settings
     from gproc.server import ServeOptions
+    from gproc.worker.settings import SupervisorSettings
 
 __all__ = ["command"]
 
@@ -74,36 +74,40 @@ def _serve_options(settings: Settings, options: Mapping[str, Any]) -> ServeOptio
 
 
 def _from_file(config: ServerConfig) -> dict[str, Any]:
-    from gproc.errors import ConfigError
-    from gproc.server import ServeOptions
+    """Return the options that the configuration file decides; what it does not tell is as the server does by itself."""
+    from dataclasses import replace
+
     from gproc.server.policy import Quotas, Rule
 
-    told = {field.name: getattr(config.quotas, field.name) for field in fields(config.quotas)}
-    wanted = {
+    quotas = {
+        "running_jobs": config.quotas.running_jobs,
+        "connections": config.quotas.connections,
+        "followers": config.quotas.followers,
+        "starts_per_second": config.quotas.starts_per_second,
+    }
+    return {
         "users": config.users,
         "rules": tuple(Rule(owner=rule.owner, allow=rule.allow, deny=rule.deny) for rule in config.policy),
-        "quotas": Quotas(**{name: value for name, value in told.items() if value is not None}),
+        "quotas": replace(Quotas(), **_told(quotas)),
+        "settings": _settings(config),
     }
-    known = {field.name for field in fields(ServeOptions)}
-    for key, name, value in _caps(config):
-        if value is None:
-            continue
-        if name not in known:
-            # Better not to start than to let somebody believe that their disk is protected.
-            raise ConfigError(f"{config.source}: {key}: this server cannot do that yet; take it out of the file")
-        wanted[name] = value
-    return wanted
 
 
-def _caps(config: ServerConfig) -> list[tuple[str, str, Any]]:
-    """Return key in the file, field of the server's options, and value or None, of everything about the disk."""
+def _settings(config: ServerConfig) -> SupervisorSettings:
+    from dataclasses import replace
+
     from gproc.model import OutputPolicy
+    from gproc.worker.settings import SupervisorSettings
 
-    return [
-        ("output.max_bytes", "output_bytes", config.output.max_bytes),
-        ("output.policy", "output_policy", OutputPolicy.STOP if config.output.policy == "stop" else None),
-        ("retention.age", "retention_age", config.retention.age),
-        ("retention.count", "retention_count", config.retention.count),
-        ("retention.bytes", "retention_bytes", config.retention.bytes),
-        ("disk.reserve", "disk_reserve", config.disk_reserve or None),
-    ]
+    bounds = {
+        "reserve_bytes": config.disk_reserve,
+        "output_bytes": config.output.max_bytes,
+        "output_policy": OutputPolicy(config.output.policy),
+        "owner_output_bytes": config.quotas.output_bytes,
+        "retention": config.retention,
+    }
+    return replace(SupervisorSettings(), **_told(bounds))
+
+
+def _told(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -53,16 +53,19 @@ async def _wait(
 
 
 async def _all(client: Client, ids: Sequence[JobId]) -> list[JobStatus]:
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(client.wait(job_id)) for job_id in ids]
-    return [task.result() for task in tasks]
+    return await _waiting(client, ids, asyncio.FIRST_EXCEPTION)
 
 
 async def _first(client: Client, ids: Sequence[JobId]) -> list[JobStatus]:
+    return await _waiting(client, ids, asyncio.FIRST_COMPLETED)
+
+
+async def _waiting(client: Client, ids: Sequence[JobId], until: str) -> list[JobStatus]:
+    """Wait for all ids at once; return those that have ended, in order, or raise the first failure."""
     tasks = [asyncio.ensure_future(client.wait(job_id)) for job_id in ids]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return [task.result() for task in tasks if task.done()]
+        done, _ = await asyncio.wait(tasks, return_when=until)
+        return [task.result() for task in tasks if task in done]
     finally:
         for task in tasks:
             task.cancel()

@@ -109,6 +109,17 @@ def _ago(moment: datetime | None, now: datetime) -> str:
     return "-" if moment is None else format_duration(now - moment)
 
 
+def _age(moment: datetime | None, now: datetime) -> str:
+    """Return an age in one unit: in a list it only tells old from new."""
+    if moment is None:
+        return "-"
+    seconds = max(0, int((now - moment).total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 def _took(job: JobStatus, now: datetime) -> str:
     duration = duration_of(job, now=now)
     return "-" if duration is None else format_duration(duration)
@@ -118,7 +129,7 @@ def _row(job: JobStatus, shown_id: str, now: datetime) -> tuple[str, ...]:
     return (
         shown_id,
         outcome(job),
-        _ago(job.created_at, now),
+        _age(job.created_at, now),
         _took(job, now),
         format_size(job.output_bytes),
         visible(job.name),

@@ -101,7 +101,7 @@ def _draw_pane(pane: Pane, grid: Grid, now: datetime) -> Panel:
 def _title(job: JobStatus, width: int, now: datetime) -> Text:
     """Return command, state and time, in *width* cells: the command gives way."""
     duration = duration_of(job, now=now)
-    end = f" {outcome(job)}" + ("" if duration is None else f" {format_duration(duration)}")
+    end = f" · {outcome(job)}" + ("" if duration is None else f" {format_duration(duration)}")
     mark = _MARKS.get(job.state, "✗") if not job.exit_code else "✗"
     command = command_line(job)
     room = max(4, width - cell_len(end) - 2)

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import pexpect  # type: ignore[import-untyped]  # it has no types
+import pytest
+
+from gproc.testing.threaded import ThreadedServer, threaded_server
+
+GPROC = [sys.executable, "-c", "from gproc.cli.main import main; main()"]
+ID = re.compile(r"[0-9a-hjkmnp-tv-z]{36}")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ThreadedServer]:
+    with threaded_server() as running:
+        yield running
+
+
+class Cli:
+    """The command line of one client."""
+
+    def __init__(self, server: ThreadedServer, name: str, home: Path) -> None:
+        files = server.files(name)
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "TERM": "xterm-256color",
+            "GPROC_ADDR": server.addr,
+            "GPROC_CACERT": str(files.cacert),
+            "GPROC_CERT": str(files.cert),
+            "GPROC_KEY": str(files.key),
+            **{key: value for key, value in os.environ.items() if key.startswith("COV")},
+        }
+
+    def raw(self, *args: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [*GPROC, *args], capture_output=True, env=self.env, timeout=30, check=False, stdin=subprocess.DEVNULL
+        )
+
+    def __call__(self, *args: str) -> subprocess.CompletedProcess[str]:
+        done = self.raw(*args)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def start(self, *args: str) -> str:
+        done = self("start", *args)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ID.fullmatch(done.stdout.strip())
+        return done.stdout.strip()
+
+    @contextmanager
+    def running(self, *args: str, stdin: int | IO[bytes] = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
+        process = subprocess.Popen(
+            [*GPROC, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=stdin, env=self.env
+        )
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.communicate(timeout=10)
+
+    def terminal(self, *args: str, rows: int = 24, columns: int = 80) -> Any:
+        return pexpect.spawn(
+            GPROC[0], [*GPROC[1:], *args], env=self.env, dimensions=(rows, columns), timeout=20, encoding="utf-8"
+        )
+
+
+@pytest.fixture
+def alice(server: ThreadedServer, tmp_path: Path) -> Cli:
+    return Cli(server, "alice", tmp_path)
+
+
+@pytest.fixture
+def bob(server: ThreadedServer, tmp_path: Path) -> Cli:
+    return Cli(server, "bob", tmp_path)
+
+
+def test_start_and_listen_keeps_the_streams_apart_and_exits_with_the_code(alice: Cli) -> None:
+    done = alice("start", "-l", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.returncode, done.stdout) == (7, "out\n")
+    first, *rest = done.stderr.splitlines()
+    assert ID.fullmatch(first)
+    assert rest == ["err"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("sh", "-c", "exit 3"), 3),
+        (("sh", "-c", "kill -9 $$"), 137),
+        (("no-such-program",), 127),
+        (("/etc/passwd",), 126),
+        (("true",), 0),
+    ],
+)
+def test_run_exits_as_a_shell_would(alice: Cli, command: Sequence[str], code: int) -> None:
+    done = alice("run", *command)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == (1 if code in (126, 127) else 0)
+
+
+def test_after_the_command_nothing_is_parsed(alice: Cli) -> None:
+    assert alice("run", "echo", "--help", "--", "-l").stdout == "--help -- -l\n"
+    assert alice("run", "--", "echo", "-n", "x").stdout == "x"
+
+
+def test_the_environment_and_the_directory_reach_the_job(alice: Cli) -> None:
+    assert alice("run", "-e", "A=1", "-e", "B=x=y", "-C", "/", "sh", "-c", "echo $A $B $PWD").stdout == "1 x=y /\n"
+
+
+def test_output_is_byte_exact_for_every_reader(alice: Cli) -> None:
+    job = alice.start("sh", "-c", "head -c 3000000 /dev/urandom | tee /dev/stderr")
+    assert alice("wait", job).returncode == 0
+    whole = alice.raw("output", job)
+    assert len(whole.stdout) == len(whole.stderr) == 3_000_000
+    assert hashlib.sha256(whole.stdout).digest() == hashlib.sha256(whole.stderr).digest()
+    assert alice.raw("output", "--stream", "stderr", job).stdout == b""
+    again = alice.raw("output", "--offset", "5999990", job)
+    assert len(again.stdout + again.stderr) == 10
+
+
+def test_output_begins_where_it_is_told(alice: Cli) -> None:
+    job = alice.start("sh", "-c", "for i in 1 2 3 4; do echo line $i; done")
+    alice("wait", job)
+    assert alice("output", "--tail", "2", job).stdout == "line 3\nline 4\n"
+    assert alice("output", "--offset", "7", "--no-follow", job).stdout == "line 2\nline 3\nline 4\n"
+    assert alice("output", "--since", "1h", job).stdout.count("\n") == 4
+    stamped = alice("output", "--timestamps", job).stdout.splitlines()
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]{15}Z line \d", line) for line in stamped)
+
+
+def test_jobs_are_found_by_beginning_and_by_name_and_not_by_what_is_unclear(alice: Cli) -> None:
+    one, two = alice.start("-n", "only-one", "true"), alice.start("-n", "twins", "true")
+    alice.start("-n", "twins", "true")
+    assert json.loads(alice("status", "--json", one[:30]).stdout)["id"] == one
+    assert json.loads(alice("status", "--json", "only-one").stdout)["id"] == one
+    unclear = alice("status", "twins")
+    assert unclear.returncode == 125
+    assert "more than one of your jobs have that name" in unclear.stderr
+    assert two in unclear.stderr
+    assert alice("status", "0").returncode == 125
+
+
+@pytest.mark.parametrize("verb", ["status", "output", "stop", "wait", "remove"])
+def test_somebody_elses_job_is_not_there(alice: Cli, bob: Cli, verb: str) -> None:
+    job = alice.start("true")
+    alice("wait", job)
+    done = bob(verb, job)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr == f"gproc: job {job}: not found; `gproc list` shows your jobs\n"
+
+
+def test_list_filters_and_prints_one_json_array(alice: Cli) -> None:
+    job = alice.start("--label", "team=x", "-n", "listed", "true")
+    alice("wait", job)
+    assert [one["id"] for one in json.loads(alice("list", "--json", "--label", "team=x").stdout)] == [job]
+    assert json.loads(alice("list", "--json", "--name", "listed", "--state", "lost").stdout) == []
+    document = json.loads(alice("status", "--json", job).stdout)
+    assert (document["state"], document["exit_code"], document["labels"]) == ("exited", 0, {"team": "x"})
+    limited = alice("list", "--limit", "1")
+    assert len(limited.stdout.splitlines()) == 2
+    assert "--all" in limited.stderr
+
+
+def test_stop_and_wait_and_remove_many(alice: Cli) -> None:
+    jobs = [alice.start("sleep", "100") for _ in range(2)]
+    stopped = alice("stop", "--json", *jobs)
+    assert [one["state"] for one in json.loads(stopped.stdout)] == ["stopped", "stopped"]
+    assert alice("wait", *jobs).returncode == 143
+    removed = alice("remove", *jobs, "nosuchjob")
+    assert (removed.returncode, removed.stdout.split()) == (125, jobs)
+    assert removed.stderr.startswith("gproc: job nosuchjob: not found")
+
+
+def test_a_running_job_is_signalled_and_not_removed(alice: Cli) -> None:
+    job = alice.start("sh", "-c", "trap 'exit 9' USR1; while :; do sleep 0.05; done")
+    assert alice("remove", job).returncode == 125
+    assert alice("wait", "--timeout", "0.1s", job).returncode == 125
+    deadline = time.monotonic() + 10  # the trap may not be set yet, but then the job is killed, which is an end, too
+    assert alice("signal", job, "USR1").returncode == 0
+    assert alice("wait", job).returncode in (9, 138)
+    assert time.monotonic() < deadline
+    assert alice("signal", job, "HUP").returncode == 125
+
+
+def test_ctrl_c_stops_listening_but_not_the_job(alice: Cli) -> None:
+    with alice.running("start", "-l", "sh", "-c", "echo hi; sleep 60") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"hi\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 130
+    job, told = errors.decode().splitlines()
+    assert told == f"gproc: stopped listening, the job goes on; go on with: gproc output --offset 3 {job}"
+    assert json.loads(alice("status", "--json", job).stdout)["state"] == "running"
+    alice("stop", job)
+
+
+def test_ctrl_c_goes_to_a_job_that_runs_attached_and_the_second_stops_it(alice: Cli) -> None:
+    script = "trap 'echo interrupted' INT; echo ready; while :; do sleep 0.05; done"
+    with alice.running("run", "sh", "-c", script) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == b"interrupted\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=15)
+    assert process.returncode == 143
+    assert errors.startswith(b"gproc: stopping the job; ")
+
+
+def test_a_reader_that_leaves_ends_quietly(alice: Cli) -> None:
+    with alice.running("start", "-l", "sh", "-c", "yes | head -c 5000000; sleep 60") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.wait(10) == 141
+        (job,) = process.stderr.read().decode().splitlines()
+    assert json.loads(alice("status", "--json", job).stdout)["state"] == "running"
+    alice("stop", job)
+
+
+def test_input_that_would_be_lost_is_told(alice: Cli, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("data", encoding="utf-8")
+    with (tmp_path / "in").open("rb") as source, alice.running("run", "true", stdin=source) as process:
+        _, errors = process.communicate(timeout=20)
+    assert b"standard input is not passed to the job" in errors
+
+
+def test_a_terminal_is_given_colours_and_nothing_else_to_obey(alice: Cli) -> None:
+    script = r"printf '\033[31mred\033[0m \033]52;c;eA==\007 \033[2J\n'"
+    safe = alice.terminal("run", "sh", "-c", script)
+    safe.expect(pexpect.EOF)
+    assert "\x1b[31mred\x1b[0m \\x1b]52;c;eA==\\x07 \\x1b[2J\r\n" in safe.before
+    job = alice.start("sh", "-c", script)
+    raw = alice.terminal("output", "--raw", job)
+    raw.expect(pexpect.EOF)
+    assert "\x1b]52;c;eA==\x07 \x1b[2J\r\n" in raw.before
+
+
+def test_watch_shows_panes_and_sums_up(alice: Cli) -> None:
+    jobs = [
+        alice.start("-n", name, "sh", "-c", f"echo hello from {name}; sleep 1.5; exit 2") for name in ("red", "blue")
+    ]
+    watch = alice.terminal("watch", *jobs)
+    watch.expect("hello from red")
+    watch.expect("hello from blue")
+    watch.expect("2 jobs.*2 exited 2")
+    watch.expect(pexpect.EOF)
+    watch.close()
+    assert watch.exitstatus == 0
+
+
+def test_watch_in_a_pipe_prints_lines_with_their_job(alice: Cli) -> None:
+    job = alice.start("-n", "lines", "sh", "-c", "sleep 0.3; echo one; echo two; echo three >&2; printf four")
+    done = alice("watch", job)
+    assert done.returncode == 0
+    assert done.stdout == "lines | one\nlines | two\nlines | four\n"
+    assert "lines | three\n" in done.stderr
+    assert "gproc: lines: exited 0\n" in done.stderr
+    assert "1 job: 1 exited 0" in done.stderr
+
+
+def test_doctor_is_content(alice: Cli) -> None:
+    done = alice("doctor", "--json")
+    assert done.returncode == 0
+    verdicts = {check["check"]: check["verdict"] for check in json.loads(done.stdout)}
+    assert list(verdicts)[-1] == "request"
+    assert "bad" not in verdicts.values()
+
+
+def test_doctor_finds_what_is_wrong(alice: Cli, bob: Cli, tmp_path: Path) -> None:
+    nobody = alice("--addr", "localhost:1", "doctor")
+    assert nobody.returncode == 125
+    assert "✗ connection" in nobody.stdout
+    assert "is the server running" in nobody.stdout
+    mixed = alice("--key", bob.env["GPROC_KEY"], "doctor")
+    assert mixed.returncode == 125
+    assert "✗ certificate" in mixed.stdout
+    loose = tmp_path / "loose.key"
+    loose.write_bytes(Path(alice.env["GPROC_KEY"]).read_bytes())
+    loose.chmod(0o644)
+    assert f"chmod 600 {loose}" in alice("--key", str(loose), "doctor").stdout
+
+
+def test_job_ids_are_completed(alice: Cli) -> None:
+    job = alice.start("true")
+    alice.env |= {"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": f"gproc status {job[:20]}", "COMP_CWORD": "2"}
+    assert alice("_").stdout == f"plain,{job}\n"
+
+
+def test_a_demo_leaves_nothing_behind_and_exits_with_the_code(alice: Cli, tmp_path: Path) -> None:
+    alice.env["TMPDIR"] = str(tmp_path)
+    done = alice("demo", "sh", "-c", "echo live; exit 4")
+    assert (done.returncode, done.stdout) == (4, "live\n")
+    assert "exited 4" in done.stderr
+    assert list(tmp_path.iterdir()) == []
