@@ -262,7 +262,7 @@ class ServerConfig:
     quotas: Quotas = Quotas()
     """Of each owner."""
     output: OutputConfig = OutputConfig()
-    retention: Retention = Retention()
+    retention: Retention = field(default_factory=Retention)
     disk_reserve: int | None = None
     """Bytes of the state directory's file system that output never uses; None: as the server does by itself."""
     policy: tuple[PolicyRule, ...] = ()
