@@ -19,7 +19,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 
 from gproc.client.address import Address
-from gproc.errors import GprocError, InternalError, InvalidArgument, Unavailable
+from gproc.errors import CertificateRefused, GprocError, InternalError, InvalidArgument, Unavailable
 from gproc.model import JobId, OutputEvent, OutputRange
 from gproc.transport import CLIENT_LIMITS, HardenedChannel, recv_output
 from gproc.transport.inbound import ClientProtocol
@@ -51,9 +51,15 @@ class Connection:
         self.address = address
         self.is_closed = False
         self.was_reached = False
-        """Whether the server has ever answered a call."""
+        """Whether the server has ever said anything."""
+        self.hunch: CertificateRefused | None = None
+        """The last refusal that was concluded from silence."""
         self._tls = tls
         self._channel: _Channel | None = None
+
+    def is_pointless_after(self, error: Unavailable) -> bool:
+        """Whether trying again cannot help."""
+        return self.is_closed or (isinstance(error, CertificateRefused) and error is not self.hunch)
 
     async def connect(self) -> None:
         """Be connected; raises `Unavailable` or `CertificateRefused`."""
@@ -221,12 +227,26 @@ class _Call(Generic[_Request, _Reply]):
         """Return what the loss of the connection means; why it was lost says more than how the call noticed."""
         address = str(self._connection.address)
         lost = self._protocol.connection.lost_by
-        if not self._has_heard and not isinstance(lost, ssl.SSLError):
-            return Unavailable(
-                f"{address}: the connection was closed before the server said anything; "
-                "if that goes on, it may not accept this certificate: see its log"
-            )
+        if self._has_heard:
+            self._connection.was_reached = True
+        elif not isinstance(lost, ssl.SSLError):
+            return self._silence(address)
         return connection_error(lost if isinstance(lost, OSError) else error, address)
+
+    def _silence(self, address: str) -> GprocError:
+        """Return what it means that the connection ended after the handshake and before the server's first byte.
+
+        With TLS 1.3 the server judges our certificate when our handshake is over already, and not every server says why
+        it hangs up. From one that was reached before it is a break like any other.
+        """
+        if self._connection.was_reached:
+            return Unavailable(f"{address}: the connection broke before the server said anything; try again")
+        hunch = CertificateRefused(
+            f"{address}: the server refused this certificate (it hung up after the handshake without a word); "
+            "check --cert and --key, or see the server's log"
+        )
+        self._connection.hunch = hunch
+        return hunch
 
     @property
     def _has_heard(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from gproc.client.connection import Connection
 from gproc.client.resume import Backoff, Patience
-from gproc.errors import CertificateRefused, DeadlineExceeded, GprocError, Unavailable
+from gproc.errors import DeadlineExceeded, GprocError, Unavailable
 
 __all__ = ["OnBreak", "Persistence"]
 
@@ -42,7 +42,7 @@ class Persistence:
         if now - self._attempt_began > self._patience.max_delay:
             self._backoff.progress()  # it had held for a while
         delay = self._backoff.failed(now=now, was_reached=self._connection.was_reached)
-        if delay is None or self._connection.is_closed or isinstance(error, CertificateRefused):
+        if delay is None or self._connection.is_pointless_after(error):
             raise error
         self.breaks += 1
         if self.on_break is not None:

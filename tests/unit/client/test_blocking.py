@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+
+from gproc.client import blocking
+from gproc.errors import JobNotFound
+from gproc.model import Chunk, JobState, Stream
+
+T = TypeVar("T")
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    async with asyncio.timeout(20):
+        return await asyncio.to_thread(work)
+
+
+def connect(server: Any, alice: Any) -> blocking.Client:
+    return blocking.Client(f"127.0.0.1:{server.port}", **alice)
+
+
+async def test_a_script_starts_reads_and_waits(server: Any, alice: Any) -> None:
+    def script() -> tuple[bytes, JobState]:
+        with connect(server, alice) as client:
+            job = client.start("echo", ["hello"])
+            client.signal(job.id, "HUP")
+            loop.call_soon_threadsafe(server.finish, job.id)
+            data = b"".join(bytes(piece.data) for piece in job.output() if isinstance(piece, Chunk))
+            return data, job.wait().state
+
+    loop = asyncio.get_running_loop()
+    assert await in_thread(script) == (b"hello\n", JobState.EXITED)
+
+
+async def test_output_is_mended_as_ever(server: Any, alice: Any) -> None:
+    job_id = server.add((Stream.STDOUT, b"x" * 10_000))
+    server.cuts = [3_000]
+
+    def script() -> tuple[int, int, int]:
+        with connect(server, alice) as client, client.job(job_id).output() as output:
+            size = sum(len(piece.data) for piece in output if isinstance(piece, Chunk))
+            return size, output.breaks, output.offset
+
+    assert await in_thread(script) == (10_000, 1, 10_000)
+
+
+async def test_lists_and_watches_are_ordinary_iterators(server: Any, alice: Any) -> None:
+    ids = [server.add() for _ in range(3)]
+
+    def script() -> tuple[list[str], list[str]]:
+        with connect(server, alice) as client:
+            return [status.id for status in client.list(page_size=2)], [status.id for status in client.watch(ids)]
+
+    assert await in_thread(script) == (ids[::-1], ids)
+
+
+async def test_every_other_method_is_there_too(server: Any, alice: Any) -> None:
+    job_id = server.add(state=JobState.RUNNING)
+
+    def script() -> None:
+        with connect(server, alice) as client:
+            client.connect()
+            job = client.job(job_id)
+            assert job.refresh() == job.status == client.status(job_id)
+            assert job.signal("HUP").id == job_id
+            assert job.stop().state is JobState.STOPPED
+            assert client.wait(job_id) == client.stop(job_id)
+            assert repr(job) == f"<Job {job_id} stopped>"
+            job.remove()
+            with pytest.raises(JobNotFound):
+                client.remove(job_id)
+
+    await in_thread(script)
+
+
+async def test_closing_ends_the_thread(server: Any, alice: Any) -> None:
+    def script() -> blocking.Client:
+        with connect(server, alice) as client:
+            client.connect()
+            assert "gproc-client" in [thread.name for thread in threading.enumerate()]
+        client.close()
+        return client
+
+    client = await in_thread(script)
+    assert "gproc-client" not in [thread.name for thread in threading.enumerate()]
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        client.connect()
+
+
+async def test_a_client_that_never_called_needs_no_thread(server: Any, alice: Any) -> None:
+    with connect(server, alice) as client:
+        assert client.address == f"127.0.0.1:{server.port}"
+    assert "gproc-client" not in [thread.name for thread in threading.enumerate()]

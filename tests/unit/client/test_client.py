@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import asyncio
+import errno
+from contextlib import aclosing
+from datetime import timedelta
+from signal import Signals
+from typing import Any
+
+import pytest
+
+from gproc.client import Client
+from gproc.errors import (
+    CommandNotFound,
+    DeadlineExceeded,
+    InvalidArgument,
+    JobFinished,
+    JobNotFound,
+    Unavailable,
+)
+from gproc.model import JobRequest, JobState, Limits, StopPolicy, Stream, TerminalSize
+from gproc.wire import StopQuery
+
+
+async def test_start_returns_a_job_with_its_status(client: Client, server: Any) -> None:
+    job = await client.start("ping", ["-c", "3", "localhost"])
+    assert job.status is not None
+    assert (job.status.command, job.status.args) == ("ping", ("-c", "3", "localhost"))
+    assert job.id in server.jobs
+    assert repr(job) == f"<Job {job.id} running>"
+
+
+async def test_all_that_a_job_can_be_asked_for_reaches_the_server(client: Client, server: Any) -> None:
+    await client.start(
+        "sh",
+        ["-c", "x"],
+        env={"A": "b"},
+        cwd="/tmp",
+        name="n",
+        labels={"k": "v"},
+        request_id="r",
+        timeout=1.5,
+        stop=StopPolicy(signal=Signals.SIGINT, grace=timedelta(0)),
+        stdin=True,
+        tty=TerminalSize(rows=3, columns=4),
+        limits=Limits(memory_bytes=5),
+    )
+    assert server.requests == [
+        JobRequest(
+            command="sh",
+            args=("-c", "x"),
+            env={"A": "b"},
+            working_directory="/tmp",
+            name="n",
+            labels={"k": "v"},
+            request_id="r",
+            timeout=timedelta(seconds=1.5),
+            stop=StopPolicy(signal=Signals.SIGINT, grace=timedelta(0)),
+            stdin=True,
+            tty=TerminalSize(rows=3, columns=4),
+            limits=Limits(memory_bytes=5),
+        )
+    ]
+
+
+async def test_a_lost_reply_does_not_run_the_program_twice(client: Client, server: Any) -> None:
+    server.lost_replies = 1
+    await client.start("true")
+    await client.start("true")
+    assert server.calls["Start"] == 3
+    assert len(server.jobs) == 2
+
+
+async def test_a_program_that_is_not_there_is_a_typed_error_with_its_errno(client: Client, server: Any) -> None:
+    server.fail_with = [CommandNotFound("nosuch: no such program on the server", errno.ENOENT)]
+    with pytest.raises(CommandNotFound, match="nosuch: no such program on the server") as caught:
+        await client.start("nosuch")
+    assert caught.value.errno == errno.ENOENT
+    assert caught.value.exit_code == 127
+
+
+async def test_the_server_names_the_field_that_it_does_not_like(client: Client, server: Any) -> None:
+    server.fail_with = [InvalidArgument("labels", "too many")]
+    with pytest.raises(InvalidArgument, match=r"^labels: too many$") as caught:
+        await client.start("true")
+    assert caught.value.field == "labels"
+
+
+async def test_a_draining_server_is_asked_again(client: Client, server: Any) -> None:
+    job_id = server.add()
+    server.fail_with = [Unavailable("draining")]
+    assert (await client.status(job_id)).id == job_id
+    assert server.calls["Status"] == 2
+
+
+async def test_an_error_that_will_not_go_away_is_not_tried_again(client: Client, server: Any) -> None:
+    missing = server.add()
+    del server.jobs[missing]
+    with pytest.raises(JobNotFound, match=f"job {missing}: not found"):
+        await client.status(missing)
+    assert server.calls["Status"] == 1
+
+
+async def test_wait_goes_on_over_broken_connections(client: Client, server: Any) -> None:
+    job = client.job(server.add(state=JobState.RUNNING))
+    server.lost_replies = 3
+    waiting = asyncio.create_task(job.wait())
+    await server.called("Wait", 4)
+    server.finish(job.id)
+    assert (await waiting).state is JobState.EXITED
+    assert job.status is not None
+    assert job.status.is_final
+
+
+async def test_stop_returns_the_final_status(client: Client, server: Any) -> None:
+    job = client.job(server.add(state=JobState.RUNNING))
+    status = await job.stop(signal="INT", grace=0.5)
+    assert status.state is JobState.STOPPED
+    assert server.stops == [StopQuery(job_id=job.id, signal=Signals.SIGINT, grace=timedelta(seconds=0.5))]
+    assert job.status == status
+
+
+async def test_signal_is_never_sent_twice(client: Client, server: Any) -> None:
+    job = client.job(server.add(state=JobState.RUNNING))
+    await job.refresh()
+    server.lost_replies = 1
+    with pytest.raises(Unavailable):
+        await job.signal("HUP")
+    assert server.calls["Signal"] == 1
+
+
+async def test_signal_to_a_finished_job_says_so(client: Client, server: Any) -> None:
+    with pytest.raises(JobFinished):
+        await client.signal(server.add(), Signals.SIGHUP)
+
+
+async def test_a_signal_that_does_not_exist_never_leaves_the_client(client: Client, server: Any) -> None:
+    with pytest.raises(InvalidArgument, match="signal: 'FOO' is not a signal"):
+        await client.signal(server.add(), "FOO")
+    assert server.calls["Signal"] == 0
+
+
+async def test_remove_forgets_the_job(client: Client, server: Any) -> None:
+    job = client.job(server.add())
+    await job.remove()
+    assert server.jobs == {}
+
+
+async def test_something_that_is_no_id_never_leaves_the_client(client: Client, server: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"id: '\.\./\.\./x' is not a job id"):
+        client.job("../../x")
+    with pytest.raises(InvalidArgument):
+        await client.status("../../x")
+    assert not server.calls
+
+
+async def test_list_goes_through_all_pages(client: Client, server: Any) -> None:
+    ids = [server.add() for _ in range(7)]
+    assert [status.id async for status in client.list(page_size=3)] == ids[::-1]
+    assert [query.page_token for query in server.list_queries] == ["", "3", "6"]
+
+
+async def test_list_filters_travel(client: Client, server: Any) -> None:
+    server.add()
+    _ = [status async for status in client.list(states=[JobState.LOST], labels={"a": "b"}, id_prefix="01", name="n")]
+    (query,) = server.list_queries
+    assert (query.states, query.labels, query.id_prefix, query.name) == (
+        frozenset({JobState.LOST}),
+        {"a": "b"},
+        "01",
+        "n",
+    )
+
+
+async def test_watch_tells_statuses_then_changes_and_ends(client: Client, server: Any) -> None:
+    done, running = server.add(), server.add(state=JobState.RUNNING)
+    told: list[tuple[str, JobState]] = []
+    async with aclosing(client.watch([done, running])) as statuses:
+        async for status in statuses:
+            told.append((status.id, status.state))
+            if len(told) == 2:
+                server.finish(running)
+    assert told == [(done, JobState.EXITED), (running, JobState.RUNNING), (running, JobState.EXITED)]
+
+
+async def test_watch_goes_on_after_a_break_without_telling_anything_twice(client: Client, server: Any) -> None:
+    done = server.add()
+    server.cuts = [0, 0]
+    assert [status.id async for status in client.watch([done])] == [done]
+    assert server.calls["Watch"] == 3
+
+
+async def test_a_server_that_does_not_answer_in_time_is_given_up(server: Any, alice: Any) -> None:
+    server.is_mute = True
+    async with Client(f"127.0.0.1:{server.port}", **alice, timeout=0.2) as client:
+        with pytest.raises(DeadlineExceeded, match="Status: no answer in time"):
+            await client.status(server.add())
+
+
+async def test_a_time_limit_around_a_call_still_works_after_a_break(client: Client, server: Any) -> None:
+    job = client.job(server.add(state=JobState.RUNNING))
+    server.lost_replies = 1
+
+    async def wait_until_it_was_asked_twice() -> None:
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
+            group.create_task(expire(limit))
+            await job.wait()
+
+    async def expire(limit: asyncio.Timeout) -> None:
+        await server.called("Wait", 2)
+        limit.reschedule(asyncio.get_running_loop().time())
+
+    with pytest.raises(TimeoutError):
+        await wait_until_it_was_asked_twice()
+
+
+async def test_a_closed_client_says_so_at_once(client: Client, server: Any) -> None:
+    job_id = server.add((Stream.STDOUT, b"x"))
+    await client.status(job_id)
+    await client.aclose()
+    with pytest.raises(Unavailable, match="this client is closed"):
+        await client.status(job_id)
+
+
+async def test_closing_ends_what_is_under_way(client: Client, server: Any) -> None:
+    waiting = asyncio.create_task(client.wait(server.add(state=JobState.RUNNING)))
+    await server.called("Wait", 1)
+    await client.aclose()
+    with pytest.raises(Unavailable):
+        await waiting
+
+
+async def test_text_that_is_not_unicode_is_refused_with_the_name_of_its_field(client: Client, server: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"^args: .* is not valid text"):
+        await client.start("cat", ["caf\udce9"])
+    assert not server.calls
