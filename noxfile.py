@@ -165,7 +165,11 @@ def generate(session: nox.Session, target: Path) -> None:
     """Generate the messages, and the description that server reflection serves, into *target*."""
     session.run(
         *("python", "-m", "grpc_tools.protoc", f"-I{PROTO.parts[0]}", f"--python_betterproto_out={target}"),
-        *(f"--descriptor_set_out={target / 'jobs.binpb'}", "--include_imports", str(PROTO)),
+        *(
+            f"--descriptor_set_out={target / 'jobs.binpb'}",
+            "--include_imports",
+            *map(str, sorted(Path(PROTO.parts[0]).rglob("*.proto"))),
+        ),
     )
 
 

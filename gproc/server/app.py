@@ -22,11 +22,12 @@ from gproc import wire
 from gproc.errors import ConfigError, GprocError
 from gproc.server.door import Door
 from gproc.server.followers import Followers
-from gproc.server.health import HealthStatus, with_health_and_reflection
+from gproc.server.health import HealthService
 from gproc.server.ledger import Ledger
 from gproc.server.log import EventLog, logging_to
 from gproc.server.options import ServeOptions, parse_address
 from gproc.server.policy import Quotas
+from gproc.server.reflection import ReflectionService
 from gproc.server.service import Access, JobService
 from gproc.server.tls import Tls, TlsFiles, load_tls, why_refused
 from gproc.server.users import resolve_users
@@ -53,13 +54,12 @@ async def serve(
 
     Raises `ConfigError` or `StateError` if the server cannot start. If cancelled, it ends at once, cleanly.
     """
-    with logging_to(as_json=options.json_logs):
+    with logging_to(as_json=options.json_logs), _signals() as received:
         async with open_server(options) as server:
-            with _signals() as received:
-                if ready is not None:
-                    ready(server.addr)
-                await _until_asked_to_end(server, received, reload or (lambda: options))
-                await _drain_or_second_signal(server, received)
+            if ready is not None:
+                ready(server.addr)
+            await _until_asked_to_end(server, received, reload or (lambda: options))
+            await _drain_or_second_signal(server, received)
 
 
 @asynccontextmanager
@@ -91,24 +91,21 @@ class RunningServer:
 
     def __init__(self, options: ServeOptions, service: JobService, tls: Tls) -> None:
         self.options = options
+        self.addr = options.addr
+        """``HOST:PORT``; once it was started, with the port that was taken."""
         self.supervisor = service.supervisor
         self._service = service
         self._tls = tls
         self._door = Door()
-        self._health = HealthStatus()
         self._server = HardenedServer(
-            with_health_and_reflection(service, self._health, service.followers),
+            [service, HealthService(service.followers), ReflectionService()],
             codec=wire.RequestCodec(),
             status_details_codec=wire.StatusDetailsCodec(),
             limits=_limits(options.quotas),
             on_connection=self._door.admit,
         )
         self._expiry: asyncio.Task[None] | None = None
-
-    @property
-    def addr(self) -> str:
-        """``HOST:PORT`` with the port that was taken."""
-        return f"{self.options.addr.rpartition(':')[0]}:{self._server.port}"
+        self._is_closed = False
 
     async def start(self) -> None:
         """Take connections from now on; raise `ConfigError` if the address cannot be had."""
@@ -118,6 +115,7 @@ class RunningServer:
         except OSError as error:
             reason = error.strerror or error
             raise ConfigError(f"address {self.options.addr}: cannot listen there: {reason}; choose another") from None
+        self.addr = f"{self.addr.rpartition(':')[0]}:{self._server.port}"
         self._expiry = asyncio.create_task(self._cut_expired(), name="gproc expiry")
         self._service.log.info("server_started", addr=self.addr, state_dir=self.options.state_dir, pid=os.getpid())
 
@@ -143,13 +141,16 @@ class RunningServer:
         """
         if self._expiry is not None:
             self._expiry.cancel()
-        self._health.set(serving=False)
         self._service.followers.dismiss()
         if patience:
+            self._service.log.info("server_draining", patience=patience.total_seconds())
             await self._server.drain(patience.total_seconds())
         else:
             self._server.close()
             await self._server.wait_closed()
+        if not self._is_closed:
+            self._is_closed = True
+            self._service.log.info("server_ended", addr=self.addr)
 
     def _cut_refused(self) -> int:
         now = datetime.now(UTC)

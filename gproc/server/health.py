@@ -1,72 +1,58 @@
-"""Health checks and server reflection, so that load balancers and grpcurl work without knowing Gproc.
-
-The only module that needs the ``protobuf`` package: grpclib's two services speak in its messages.
-"""
+"""``grpc.health.v1.Health``: so that load balancers know when to go elsewhere."""
 
 from __future__ import annotations
 
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import Any
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
-from grpclib.health.check import ServiceStatus
-from grpclib.health.service import OVERALL, Health
-from grpclib.health.v1 import health_pb2
-from grpclib.reflection.service import ServerReflection
-from grpclib.reflection.v1 import reflection_pb2
-from grpclib.reflection.v1alpha import reflection_pb2 as reflection_v1alpha_pb2
+from grpclib.const import Handler, Status
+from grpclib.exceptions import GRPCError
 from grpclib.server import Stream
 
 from gproc.errors import GprocError
-from gproc.server.followers import Followers
+from gproc.server.followers import Follower, Followers
 from gproc.wire import to_grpc_error
+from gproc.wire.methods import SERVICE
+from gproc.wire.standard import HEALTH_METHODS, health
 
-if TYPE_CHECKING:
-    from grpclib._typing import IServable
+__all__ = ["HealthService"]
 
-__all__ = ["HealthStatus", "with_health_and_reflection"]
-
-
-class HealthStatus:
-    """What the health service says about the server as a whole and about the job service."""
-
-    def __init__(self) -> None:
-        self.check = ServiceStatus()
-        self.set(serving=True)
-
-    def set(self, *, serving: bool) -> None:
-        """Say SERVING or NOT_SERVING from now on."""
-        self.check.set(serving)
+_Told = health.HealthCheckResponseServingStatus
 
 
-class _Health(Health):
-    """Health checks whose watchers go when the server does."""
+class HealthService:
+    """Says SERVING for the server as a whole and for the job service, until the server ends."""
 
-    def __init__(self, checks: Any, followers: Followers) -> None:
-        super().__init__(checks)
+    def __init__(self, followers: Followers) -> None:
         self._followers = followers
 
-    async def Watch(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - the name of the rpc
-        """Tell the health now and whenever it changes."""
-        try:
-            with self._followers.joined() as follower:
-                await follower.wait_for(super().Watch(stream))
-        except GprocError as error:
-            raise to_grpc_error(error) from None
+    def __mapping__(self) -> dict[str, Handler]:
+        """Return the rpcs by path, as grpclib wants them."""
+        handles = {"Check": self.check, "Watch": self.watch}
+        return {method.path: method.handler(handles[name]) for name, method in HEALTH_METHODS.items()}
+
+    async def check(self, stream: Stream[Any, Any]) -> None:
+        """Tell the health now."""
+        status = self._status_of(await stream.recv_message())
+        if status is _Told.SERVICE_UNKNOWN:
+            raise GRPCError(Status.NOT_FOUND, "there is no such service here")
+        await stream.send_message(health.HealthCheckResponse(status=status))
+
+    async def watch(self, stream: Stream[Any, Any]) -> None:
+        """Tell the health now, and that it is over when the server ends."""
+        status = self._status_of(await stream.recv_message())
+        await stream.send_message(health.HealthCheckResponse(status=status))
+        with self._followers.joined() as follower:
+            await _until_dismissed(follower)
+
+    def _status_of(self, request: Any) -> Any:
+        if request.service not in ("", SERVICE):
+            return _Told.SERVICE_UNKNOWN
+        return _Told.NOT_SERVING if self._followers.are_dismissed else _Told.SERVING
 
 
-def with_health_and_reflection(service: IServable, status: HealthStatus, followers: Followers) -> list[IServable]:
-    """Return *service* with the health service and reflection (v1 and v1alpha) beside it."""
-    checks: Any = {OVERALL: [status.check], service: [status.check]}
-    return ServerReflection.extend([service, _Health(checks, followers)], pool=_descriptors())
-
-
-def _descriptors() -> DescriptorPool:
-    pool = DescriptorPool()
-    described = FileDescriptorSet.FromString(files("gproc.wire").joinpath("_generated/jobs.binpb").read_bytes())
-    for file in described.file:
-        pool.AddSerializedFile(file.SerializeToString())
-    for module in (health_pb2, reflection_pb2, reflection_v1alpha_pb2):
-        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-    return pool
+async def _until_dismissed(follower: Follower) -> None:
+    try:
+        await follower.wait_for(asyncio.get_running_loop().create_future())
+    except GprocError as error:
+        raise to_grpc_error(error) from None

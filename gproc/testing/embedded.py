@@ -14,8 +14,8 @@ from pathlib import Path
 from signal import SIGKILL
 
 from gproc.client import Client
-from gproc.errors import GprocError
-from gproc.model import Identity, JobState
+from gproc.errors import JobNotFound, Unavailable
+from gproc.model import Identity, JobId, JobState
 from gproc.server.app import RunningServer, open_server
 from gproc.server.options import ServeOptions
 from gproc.server.policy import Quotas, Rule
@@ -26,6 +26,8 @@ __all__ = ["EmbeddedServer", "embedded_server", "make_options"]
 
 _LIVE = frozenset(state for state in JobState if not state.is_final)
 _PAGE = 1000
+_END_SECONDS = 30.0
+_PAUSE = 0.02
 
 
 class EmbeddedServer:
@@ -79,7 +81,7 @@ async def embedded_server(
     parent = directory or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="gproc-"))
     try:
         authority = await asyncio.to_thread(Authority, parent)
-        options = make_options(authority, parent, users=users or {}, rules=rules, quotas=quotas or Quotas())
+        options = make_options(authority.server(), parent, users=users or {}, rules=rules, quotas=quotas or Quotas())
         async with open_server(options) as server:
             embedded = EmbeddedServer(server, authority)
             try:
@@ -94,10 +96,9 @@ async def embedded_server(
 
 
 def make_options(
-    authority: Authority, parent: Path, *, users: Mapping[Identity, str], rules: tuple[Rule, ...], quotas: Quotas
+    files: Files, parent: Path, *, users: Mapping[Identity, str], rules: tuple[Rule, ...], quotas: Quotas
 ) -> ServeOptions:
-    """Return the options of a server under *parent* with a certificate of *authority*."""
-    files = authority.server()
+    """Return the options of a server with these *files*, whose state is under *parent*."""
     return ServeOptions(
         addr="localhost:0",
         cacert=files.cacert,
@@ -112,10 +113,16 @@ def make_options(
 
 
 async def _end_jobs(supervisor: Supervisor) -> None:
-    """Kill all jobs and return when they are gone."""
-    while live := supervisor.list(states=_LIVE, page_size=_PAGE).jobs:
-        kills = [supervisor.stop(job.id, signal=SIGKILL, grace=timedelta(0)) for job in live]
-        results = await asyncio.gather(*kills, return_exceptions=True)
-        stuck = [result for result in results if isinstance(result, BaseException) or not result.is_final]
-        if stuck:
-            raise GprocError(f"{len(stuck)} jobs of the embedded server could not be ended: {stuck[0]}")
+    """Kill all jobs and return when they are gone; raise `TimeoutError` if that takes too long."""
+    async with asyncio.timeout(_END_SECONDS):
+        while live := supervisor.list(states=_LIVE, page_size=_PAGE).jobs:
+            await asyncio.gather(*(_end_job(supervisor, job.id) for job in live))
+
+
+async def _end_job(supervisor: Supervisor, job_id: JobId) -> None:
+    try:
+        await supervisor.stop(job_id, signal=SIGKILL, grace=timedelta(0))
+    except Unavailable:
+        await asyncio.sleep(_PAUSE)  # its shim is just ending, or beginning: look again
+    except JobNotFound:
+        return

@@ -40,11 +40,12 @@ class Method(Generic[_Request, _Reply]):
     cardinality: Cardinality
     request: type[_Request]
     reply: type[_Reply]
+    service: str = SERVICE
 
     @property
     def path(self) -> str:
         """What HTTP/2 calls it."""
-        return f"/{SERVICE}/{self.name}"
+        return f"/{self.service}/{self.name}"
 
     def handler(self, func: Callable[[Any], Awaitable[None]]) -> Handler:
         """Return the entry of a grpclib mapping that answers this rpc with *func*."""
