@@ -1,7 +1,7 @@
 """One connection: how bytes leave it, what its peer may cost, and how it ends.
 
 It ends in one of three ways. `leave` tells the peer to go elsewhere and lets requests in progress finish. `close` sends
-what is waiting, a GOAWAY if h2 has one, and the end of TLS. `abort` drops everything at once, with one line in the log:
+what is waiting, a GOAWAY, and the end of TLS. `abort` drops everything at once, with one line in the log:
 it is for peers that cost too much.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from grpclib.config import Configuration
 from grpclib.protocol import Connection
 from grpclib.utils import Wrapper
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from hyperframe.frame import GoAwayFrame
 
@@ -28,6 +28,7 @@ from gproc.transport.streams import GuardedStream
 __all__ = ["GuardedConnection", "ServerConnection"]
 
 _PING = Struct(">Q")
+_ALL_STREAMS = 2**31 - 1
 
 
 class GuardedConnection(Connection):
@@ -115,14 +116,16 @@ class GuardedConnection(Connection):
         self.is_leaving = True
         # Not through h2: it takes a GOAWAY for the end, and would refuse to send the rest of what is in progress.
         self.flush()
-        last = self._connection.highest_inbound_stream_id
-        frame = GoAwayFrame(0, last_stream_id=last, error_code=ErrorCodes.NO_ERROR)
+        # All requests that are under way are still answered; which came too late is told when the connection closes.
+        frame = GoAwayFrame(0, last_stream_id=_ALL_STREAMS, error_code=ErrorCodes.NO_ERROR)
         self._pipe.write(frame.serialize())
 
     def close(self) -> None:
-        """Send what is waiting, then close."""
+        """Send what is waiting and a GOAWAY that says which requests were taken, then close."""
         if not self.is_lost:
             self.is_lost = True
+            if self._connection.state_machine.state is not ConnectionState.CLOSED:
+                self._connection.close_connection()
             self.flush()
         super().close()
         self._wake_all()

@@ -41,7 +41,7 @@ class GuardedEvents(EventsProcessor):
     def register(self, stream: Stream) -> Callable[[], None]:
         """Take up *stream*; return what releases it, once. Raises `ConnectionLost` if there is no connection left."""
         if self.connection.is_lost or self.connection.is_closing():
-            raise ConnectionLost("the connection is closed", self.connection.lost_by)
+            raise ConnectionLost("the connection is closed", self.connection.lost_by, is_unprocessed=True)
         release_stream = super().register(stream)
         self.was_used = True
         self.connection.idle_since = None
@@ -83,4 +83,4 @@ class GuardedEvents(EventsProcessor):
         """End our own streams that the peer will not process any more."""
         for number, stream in list(self.streams.items()):
             if number > last_stream_id:
-                stream.end_with(ConnectionLost(reason))
+                stream.end_with(ConnectionLost(reason, is_unprocessed=True))

@@ -180,12 +180,16 @@ class GuardedProtocol(asyncio.BufferedProtocol):
     def _beat(self) -> None:
         self._pulse = asyncio.get_running_loop().call_later(pulse_interval(self.limits), self._beat)
         connection, now = self.connection, time.monotonic()
+        if connection.is_leaving and not self.processor.streams:
+            # It was told a pulse ago, or more: whatever was on its way has come.
+            self.processor.close("the connection was told to go")
+            return
         match next_step(self._facts(now), self.limits):
             case Step.ASK:
                 connection.ask()
             case (Step.LEAVE_IDLE | Step.LEAVE_OLD) as step:
                 self.log.write("connection closed", step.value, peer=connection.peer_name, level=logging.INFO)
-                self.leave()
+                connection.leave()
             case (Step.ABORT_SILENT | Step.ABORT_UNUSED) as step:
                 connection.abort(step.value)
         self._cut_stalled(now)
@@ -217,12 +221,6 @@ class GuardedProtocol(asyncio.BufferedProtocol):
             return
         self.log.write("stream cut", reason, peer=connection.peer_name, owner=connection.owner)
         end_with(GRPCError(Status.UNAVAILABLE, f"{reason}; ask again from where you are"))
-
-    def leave(self) -> None:
-        """Tell the peer to go elsewhere; close after the last request in progress."""
-        self.connection.leave()
-        if not self.processor.streams and not self.connection.is_closing():
-            self.processor.close("closing")
 
     # Beginning and ending
 

@@ -212,7 +212,7 @@ class HardenedServer(Server):
         self._stop_accepting()
         for protocol in list(self._protocols):
             protocol.handler.refusal = DRAINING
-            protocol.leave()
+            protocol.connection.leave()
         await self._wait_for_requests(grace)
         self.close()
         await self.wait_closed()
@@ -230,7 +230,6 @@ class HardenedServer(Server):
             raise RuntimeError("the server was not closed")
         await self._wait_for_requests(_LAST_WORDS)
         for protocol in list(self._protocols):
-            protocol.leave()
             protocol.processor.close("the server is closing")
         await self._wait_until_gone(self.limits.close_timeout)
         for protocol in list(self._protocols):

@@ -39,11 +39,16 @@ BURST = 256 * 1024
 
 
 class ConnectionLost(StreamTerminatedError):
-    """The connection is gone, or going; `cause` is what the system or TLS said, None if the peer just left."""
+    """The connection is gone, or going.
 
-    def __init__(self, reason: str, cause: BaseException | None = None) -> None:
+    `cause` is what the system or TLS said, None if the peer just left. `is_unprocessed` is true if the request was
+    certainly not taken by the server; it may be sent again, whatever it is.
+    """
+
+    def __init__(self, reason: str, cause: BaseException | None = None, *, is_unprocessed: bool = False) -> None:
         super().__init__(reason)
         self.cause = cause
+        self.is_unprocessed = is_unprocessed
 
 
 class GuardedStream(Stream):
@@ -70,7 +75,7 @@ class GuardedStream(Stream):
         try:
             return await super().send_request(headers, end_stream, _processor=_processor)
         except ProtocolError as error:
-            raise ConnectionLost("the connection is closed", error) from error
+            raise ConnectionLost("the connection is closed", error, is_unprocessed=True) from error
 
     async def send_headers(self, headers: list[tuple[str, str]], end_stream: bool = False) -> None:
         """Send headers or trailers as soon as the transport takes them."""

@@ -109,6 +109,7 @@ class Downstream:
         self.h2 = H2Connection(H2Configuration(client_side=False))
         self.h2.initiate_connection()
         self.streams: list[GuardedStream] = []
+        self.numbers: list[int] = []
         self.release: list[Callable[[], None] | None] = []
         self.sent = [b"", b"", b""]
         self.ended = [False] * 3
@@ -119,13 +120,15 @@ class Downstream:
         for _ in range(3):
             stream = self.protocol.connection.create_stream(wrapper=Wrapper())
             self.release.append(await stream.send_request(REQUEST, _processor=self.protocol.processor))
+            assert stream.id is not None
             self.streams.append(stream)
+            self.numbers.append(stream.id)
         self.h2.receive_data(self.wire.take())
-        for stream in self.streams:
-            self.h2.send_headers(stream.id, RESPONSE)
+        for number in self.numbers:
+            self.h2.send_headers(number, RESPONSE)
 
     def do(self, step: str, which: int, size: int) -> None:
-        number = self.streams[which].id
+        number = self.numbers[which]
         if step == "ping":
             self.h2.ping(b"12345678")
         elif self.ended[which]:
@@ -144,7 +147,7 @@ class Downstream:
             self._send(step, which, size)
 
     def _send(self, step: str, which: int, size: int) -> None:
-        number = self.streams[which].id
+        number = self.numbers[which]
         self.byte += 1
         data = bytes((self.byte % 256,)) * (size if step == "data" else size % 5)
         padding = size if step == "padded" else None
@@ -178,9 +181,9 @@ def test_our_client_receives_what_a_plain_server_sends(
             assert bytes(down.streams[which].buffer._bytes) == down.sent[which]
         # Our books are h2's books: had each window shrunk by another amount, the two ends would not agree.
         for which in {0, 1, 2} - cancelled:
-            ours = down.protocol.h2.streams[down.streams[which].id]
+            ours = down.protocol.h2.streams[down.numbers[which]]
             if not down.ended[which]:
-                its = down.h2.streams[down.streams[which].id]
+                its = down.h2.streams[down.numbers[which]]
                 assert its.outbound_flow_control_window == ours.inbound_flow_control_window
         assert down.h2.outbound_flow_control_window == down.protocol.h2.inbound_flow_control_window
         down.protocol.connection_lost(None)

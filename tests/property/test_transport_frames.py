@@ -3,9 +3,9 @@
 from itertools import pairwise
 
 from grpclib.exceptions import GRPCError
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, PingFrame
 from hypothesis import given
 from hypothesis import strategies as st
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, PingFrame
 
 from gproc.transport.buffers import MessageAssembler
 from gproc.transport.frames import FrameSplitter, Kind, Route, cut_message

@@ -27,6 +27,7 @@ from gproc.transport import (
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 PATIENCE = 10.0
+LEFT_OUT = "(left out)"
 
 
 class BytesCodec(CodecBase):
@@ -41,6 +42,11 @@ class BytesCodec(CodecBase):
         if data.startswith(b"bad"):
             raise ValueError("bad message")
         return data
+
+
+@pytest.fixture
+def codec() -> CodecBase:
+    return BytesCodec()
 
 
 class Service:
@@ -172,7 +178,7 @@ class Serving:
             yield peer
         finally:
             writer.transport.abort()
-            await until(lambda: writer.transport.is_closing())
+            await until(writer.transport.is_closing)
             await asyncio.sleep(0)
 
 
@@ -228,7 +234,7 @@ class Peer:
             "content-type": "application/grpc",
         }
         fields |= {name.replace("_", "-").replace("COLON", ":"): value for name, value in more.items()}
-        block = self.encoder.encode([(name, value) for name, value in fields.items() if value is not None])
+        block = self.encoder.encode([(name, value) for name, value in fields.items() if value != LEFT_OUT])
         frame = HeadersFrame(number, data=block)
         frame.flags.add("END_HEADERS")
         if end:
@@ -285,7 +291,7 @@ class Peer:
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until something holds, for as long as a test may wait."""
     async with asyncio.timeout(PATIENCE):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - what holds has no event
             await asyncio.sleep(0.005)
 
 

@@ -1,4 +1,4 @@
-"""Table (c) of the reliability reference, row by row: what a hostile but authenticated peer can do, and what it gets."""
+"""H1 to H18: what a hostile but authenticated peer can do over HTTP/2, row by row, and what it gets."""
 
 import asyncio
 import logging
@@ -78,8 +78,7 @@ async def test_h2_answers_to_a_peer_that_does_not_read_are_bounded(serve: Any, l
     async with serving.peer() as peer:
         peer.writer.transport.pause_reading()
         pings = PingFrame(0, opaque_data=b"12345678").serialize() * 1000
-        while not serving.server.connections:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(serving.server.connections))
         while serving.server.connections:
             peer.writer.write(pings)
             try:
@@ -186,7 +185,7 @@ async def test_h7_frames_of_unknown_kinds_are_ignored(serve: Any) -> None:
         ({"grpc_timeout": "1" + "0" * 400 + "S"}, INVALID_ARGUMENT),
         ({"grpc_timeout": "-1S"}, INVALID_ARGUMENT),
         ({"content_type": "text/html"}, INTERNAL),
-        ({"te": None}, INTERNAL),
+        ({"te": "(left out)"}, INTERNAL),
         ({"COLONmethod": "GET"}, INTERNAL),
     ],
 )
@@ -200,8 +199,10 @@ async def test_h8_h9_every_malformed_request_is_answered(serve: Any, fields: dic
         assert (await peer.read_status(3))["grpc-status"] == OK
 
 
-@pytest.mark.parametrize("fields", [{"COLONpath": None}, {"COLONmethod": None}, {"x": "a\nb"}, {"Upper": "x"}])
-async def test_h9_h12_h14_headers_against_the_rules_end_the_connection_with_a_goaway(
+@pytest.mark.parametrize(
+    "fields", [{"COLONpath": "(left out)"}, {"COLONmethod": "(left out)"}, {"x": "a\nb"}, {"Upper": "x"}]
+)
+async def test_h9_h12_h14_headers_against_the_rules_end_the_connection(
     serve: Any, lines: Any, fields: dict[str, Any]
 ) -> None:
     serving = await serve()

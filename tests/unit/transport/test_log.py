@@ -1,0 +1,43 @@
+import logging
+
+import pytest
+
+from gproc.transport.log import EventLog, printable
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_same_event_of_a_peer_is_told_once_per_second_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    log = EventLog(clock=clock)
+    for _ in range(5):
+        log.write("refused", "too many", peer="10.0.0.1")
+    log.write("refused", "too many", peer="10.0.0.2")
+    clock.now = 1.0
+    log.write("refused", "too many", peer="10.0.0.1", owner="alice")
+    assert caplog.messages == ["refused: too many", "refused: too many", "refused: too many (and 4 more)"]
+    record = caplog.records[-1]
+    fields = [getattr(record, name) for name in ("event", "peer", "owner", "reason", "left_out")]
+    assert fields == ["refused", "10.0.0.1", "alice", "too many", 4]
+
+
+def test_one_event_is_one_line_whatever_a_peer_wrote(caplog: pytest.LogCaptureFixture) -> None:
+    EventLog().write("failed", "a\nb\x1b[31m\u202e", level=logging.ERROR)
+    assert caplog.messages == ["failed: a\\nb\\x1b[31m\\u202e"]
+
+
+def test_a_long_text_is_cut() -> None:
+    assert len(printable("\n" * 10_000)) == 1000
+
+
+def test_peers_are_forgotten_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    log = EventLog()
+    for number in range(3000):
+        log.write("refused", "x", peer=str(number))
+    assert len(log._silent_until) <= 1024

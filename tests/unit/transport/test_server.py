@@ -1,0 +1,278 @@
+"""How connections begin, who may have one, and how a server ends."""
+
+import asyncio
+import logging
+import resource
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+
+from gproc.transport import ConnectionLost, Refusal, ServerConnection, TransportLimits, connection_of
+from gproc.transport.acceptor import listen
+
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+def _name_owner(connection: ServerConnection) -> None:
+    assert connection.certificate_fields is not None
+    names = dict(pair for part in connection.certificate_fields["subject"] for pair in part)
+    connection.owner = names["commonName"]
+
+
+async def test_the_hook_reads_the_certificate_once_and_handlers_know_the_owner(serve: Any) -> None:
+    seen: list[ServerConnection] = []
+
+    def hook(connection: ServerConnection) -> None:
+        seen.append(connection)
+        _name_owner(connection)
+
+    serving = await serve(on_connection=hook)
+    owners: list[str] = []
+
+    async def echo(stream: Any) -> None:
+        owners.append(connection_of(stream).owner)
+        await stream.send_message(await stream.recv_message())
+
+    serving.server._mapping["/test.Service/Echo"] = serving.server._mapping["/test.Service/Echo"]._replace(func=echo)
+    async with serving.stub("alice") as alice, serving.stub("bob") as bob:
+        await alice.echo(b"x")
+        await bob.echo(b"x")
+        await alice.echo(b"x")
+        assert {connection.owner for connection in serving.server.connections} == {"alice", "bob"}
+    assert owners == ["alice", "bob", "alice"]
+    assert len(seen) == 2
+    assert all(connection.certificate and connection.alpn == "h2" for connection in seen)
+
+
+async def test_a_refusal_answers_every_request_on_the_connection(serve: Any) -> None:
+    serving = await serve(on_connection=lambda _: Refusal(Status.UNAUTHENTICATED, "one common name, please"))
+    async with serving.stub() as stub:
+        for _ in range(2):
+            with pytest.raises(GRPCError, match="one common name, please") as caught:
+                await stub.echo(b"x")
+            assert caught.value.status is Status.UNAUTHENTICATED
+    assert serving.service.started == 0
+
+
+async def test_a_hook_that_fails_lets_nobody_in(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    def hook(connection: ServerConnection) -> None:
+        raise ValueError("what is this?")
+
+    serving = await serve(on_connection=hook)
+    async with serving.stub() as stub:
+        with pytest.raises((StreamTerminatedError, OSError)):
+            await stub.echo(b"x")
+    assert caplog.messages == ["connection aborted: ValueError: what is this?"]
+
+
+async def test_an_owner_at_his_cap_does_not_touch_others(serve: Any) -> None:
+    serving = await serve(limits=TransportLimits(connections_per_owner=1), on_connection=_name_owner)
+    async with serving.stub("alice") as one, serving.stub("alice") as two, serving.stub("bob") as bob:
+        assert await one.echo(b"1") == b"1"
+        with pytest.raises(GRPCError) as caught:
+            await two.echo(b"2")
+        assert caught.value.status is Status.RESOURCE_EXHAUSTED
+        assert await bob.echo(b"3") == b"3"
+        assert await one.echo(b"4") == b"4"
+
+
+async def test_one_connection_too_many_is_closed_and_there_is_room_again(serve: Any, until: Until) -> None:
+    serving = await serve(limits=TransportLimits(connections=1))
+    async with serving.stub() as one:
+        assert await one.echo(b"1") == b"1"
+        async with serving.stub() as two:
+            with pytest.raises((StreamTerminatedError, OSError)):
+                await two.echo(b"2")
+    await until(lambda: not serving.server.connections)
+    async with serving.stub() as three:
+        assert await three.echo(b"3") == b"3"
+
+
+async def test_a_client_that_does_not_offer_h2_is_dropped(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    serving = await serve()
+    async with serving.peer(alpn="http/1.1") as peer:
+        await peer.read_to_end()
+    assert caplog.messages == [
+        "connection aborted: the client does not offer h2 in its TLS handshake (ALPN)",
+    ]
+
+
+async def test_f2_peers_that_say_nothing_do_not_keep_out_one_who_speaks(serve: Any) -> None:
+    serving = await serve(limits=TransportLimits(pending_handshakes=8))
+    silent = []
+    try:
+        for _ in range(40):
+            sock = socket.socket()
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", serving.server.port))
+            silent.append(sock)
+        async with serving.stub() as stub, asyncio.timeout(4):
+            assert await stub.echo(b"x") == b"x"
+    finally:
+        for sock in silent:
+            sock.close()
+
+
+async def test_f2_a_handshake_has_a_time_limit(serve: Any, until: Until) -> None:
+    serving = await serve(limits=TransportLimits(handshake_timeout=0.1))
+    reader, writer = await asyncio.open_connection("localhost", serving.server.port)
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+    await until(lambda: not serving.server._acceptor._pending)
+
+
+async def test_f1_a_server_out_of_descriptors_says_so_seldom_and_recovers(
+    serve: Any, caplog: pytest.LogCaptureFixture, until: Until
+) -> None:
+    serving = await serve()
+    loop = asyncio.get_running_loop()
+    waiting = [socket.socket() for _ in range(20)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        for sock in waiting:
+            sock.setblocking(False)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(sock.fileno() for sock in waiting) + 1, hard))
+        for sock in waiting:
+            await loop.sock_connect(sock, ("127.0.0.1", serving.server.port))
+        await until(lambda: any("accept paused" in message for message in caplog.messages))
+        await asyncio.sleep(0.6)  # three more attempts
+        assert len([message for message in caplog.messages if "accept paused" in message]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for sock in waiting:
+            sock.close()
+    async with serving.stub() as stub, asyncio.timeout(5):
+        assert await stub.echo(b"x") == b"x"
+
+
+async def test_certificates_can_be_replaced_while_it_runs(serve: Any, tls: Any) -> None:
+    serving = await serve()
+    other = type(tls)()
+    async with serving.stub() as old:
+        assert await old.echo(b"1") == b"1"
+        serving.server.replace_ssl(other.server)
+        assert await old.echo(b"2") == b"2"
+        async with serving.stub(ssl=other.client()) as new:
+            assert await new.echo(b"3") == b"3"
+        async with serving.stub() as stranger:
+            with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
+                await stranger.echo(b"4")
+
+
+async def test_a_client_without_certificate_learns_it_from_the_cause(serve: Any, tls: Any, until: Until) -> None:
+    serving = await serve()
+    async with serving.stub(ssl=tls.client(with_certificate=False)) as stub:
+        with pytest.raises((ConnectionLost, OSError)):
+            await stub.echo(b"x")
+    assert serving.service.started == 0
+    await until(lambda: not serving.server.connections)
+
+
+async def test_a_connection_can_be_cut_from_outside(serve: Any) -> None:
+    serving = await serve(on_connection=_name_owner)
+    async with serving.stub() as stub:
+        call = asyncio.create_task(stub.hang(b"x"))
+        await serving.service.running.wait()
+        (connection,) = serving.server.connections
+        connection.abort("the certificate was revoked")
+        with pytest.raises(ConnectionLost):
+            await call
+    assert serving.service.cancelled == 1
+
+
+async def test_h17_a_draining_server_lets_requests_finish_and_takes_no_new_ones(serve: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/test.Service/Hang"), peer.message(1, b"x"))
+        await serving.service.running.wait()
+        drain = asyncio.create_task(serving.server.drain(10))
+        await asyncio.sleep(0)
+        await peer.send(peer.headers(3), peer.message(3, b"x"))
+        refused = await peer.read_status(3)
+        assert (refused["grpc-status"], drain.done()) == ("14", False)
+        serving.service.go_on.set()
+        assert (await peer.read_status(1))["grpc-status"] == "0"
+        await peer.read_to_end()
+        async with asyncio.timeout(5):
+            await drain
+    assert not serving.server.connections
+
+
+async def test_h17_when_the_grace_is_over_clients_are_told_and_the_server_ends(serve: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as idle, serving.peer() as peer:
+        await idle.send(idle.headers(1), idle.message(1, b"x"))
+        await idle.read_status(1)
+        await peer.send(peer.headers(1, "/test.Service/Hang"), peer.message(1, b"x"))
+        await serving.service.running.wait()
+        began = time.monotonic()
+        drain = asyncio.create_task(serving.server.drain(0.2))
+        status = await peer.read_status(1)
+        assert (status["grpc-status"], "shutting down" in status["grpc-message"]) == ("14", True)
+        await peer.read_to_end()
+        await idle.read_to_end()
+        await drain
+        assert time.monotonic() - began < 5
+    assert serving.service.cancelled == 1
+
+
+async def test_h13_a_server_ends_although_a_client_does_not_read(serve: Any, until: Until) -> None:
+    serving = await serve(limits=TransportLimits(close_timeout=0.2))
+    serving.service.output = bytes(64 * 2**20)
+    async with serving.peer() as peer:
+        peer.writer.transport.pause_reading()
+        await peer.send(peer.headers(1, "/test.Service/Get"), peer.message(1, b"0"))
+        await until(lambda: serving.service.started == 1)
+        serving.server.close()
+        async with asyncio.timeout(5):
+            await serving.server.wait_closed()
+    assert not serving.server.connections
+
+
+async def test_a_deadline_ends_the_request(serve: Any, until: Until) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/test.Service/Hang", grpc_timeout="100m"), peer.message(1, b"x"))
+        assert (await peer.read_status(1))["grpc-status"] == "4"
+    assert serving.service.cancelled == 1
+
+
+async def test_a_server_starts_once_and_is_closed_before_it_is_waited_for(serve: Any) -> None:
+    serving = await serve()
+    with pytest.raises(RuntimeError, match="once"):
+        await serving.server.start("localhost", 0)
+    with pytest.raises(RuntimeError, match="not closed"):
+        await serving.server.wait_closed()
+
+
+async def test_a_server_listens_on_sockets_that_it_is_given(tls: Any, serve: Any) -> None:
+    serving = await serve()
+    other = type(serving.server)([serving.service])
+    sockets = await listen("localhost", 0)
+    await other.start(sock=sockets, ssl=tls.server)
+    assert other.port == sockets[0].getsockname()[1]
+    assert len({address[1] for address in other.addresses}) == 1
+    other.close()
+    await other.wait_closed()
+
+
+async def test_a_port_that_is_taken_is_the_systems_error(serve: Any) -> None:
+    serving = await serve()
+    with pytest.raises(OSError, match="in use"):
+        await listen("localhost", serving.server.port)
+
+
+async def test_the_log_stays_quiet_about_honest_clients(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    serving = await serve()
+    async with serving.stub() as stub:
+        for number in range(300):
+            assert await stub.echo(str(number).encode()) == str(number).encode()
+    assert caplog.messages == []
