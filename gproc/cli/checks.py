@@ -106,7 +106,8 @@ def _certificates(settings: Settings) -> Iterator[Check]:
     for problem in problems:
         if "others" in problem and "read" in problem:  # said above, with the command that helps
             continue
-        yield _bad("certificate", problem, "is this computer's clock right? else: gproc certs client DIR NAME --renew")
+        what, _, advice = problem.partition("; ")
+        yield _bad("certificate", what, advice or "is this clock right? else: gproc certs client DIR NAME --renew")
     if problems:
         return
     left = certificate.not_after - datetime.now(UTC)

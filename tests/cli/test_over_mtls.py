@@ -251,6 +251,17 @@ def test_a_terminal_is_given_colours_and_nothing_else_to_obey(alice: Cli) -> Non
     assert "\x1b]52;c;eA==\x07 \x1b[2J\r\n" in raw.before
 
 
+def test_no_color_is_obeyed_on_a_terminal(alice: Cli) -> None:
+    job = alice.start("true")
+    alice("wait", job)
+    for colours, variables in ((True, {}), (False, {"NO_COLOR": "1"})):
+        alice.env |= variables
+        for verb in (("list",), ("status", job), ("--help",), ("doctor",), ("status", "nosuch")):
+            shown = alice.terminal(*verb)
+            shown.expect(pexpect.EOF)
+            assert ("\x1b[" in shown.before) == colours, verb
+
+
 def test_watch_shows_panes_and_sums_up(alice: Cli) -> None:
     jobs = [
         alice.start("-n", name, "sh", "-c", f"echo hello from {name}; sleep 1.5; exit 2") for name in ("red", "blue")

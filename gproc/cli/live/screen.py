@@ -22,13 +22,15 @@ __all__ = ["Screen"]
 
 _TAB = 8
 _LONGEST_SEQUENCE = 512
-_FLOOD = 1 << 16
+_FLOOD = 1 << 14
+# Takes no room, or turns the direction of what follows: the border of the pane would no longer be where it is drawn.
+_UNSEEN = "\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 _TOKEN = re.compile(
     r"(?P<csi>\x1b\[[0-?]*[ -/]*[@-~])"
     r"|(?P<string>\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c))"
     r"|(?P<escape>\x1b[ -/]*[0-OQ-WYZ\\`-~])"
-    r"|(?P<control>[\x00-\x1f\x7f-\x9f])"
-    r"|(?P<text>[^\x00-\x1f\x7f-\x9f]+)"
+    rf"|(?P<control>[\x00-\x1f\x7f-\x9f{_UNSEEN}])"
+    rf"|(?P<text>[^\x00-\x1f\x7f-\x9f{_UNSEEN}]+)"
 )
 _BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\x9c]*\x1b?|[ -/]*)?\Z")
 

@@ -45,6 +45,7 @@ def _configuration() -> RichHelpConfiguration:
         style_option="bold cyan",
         style_argument="bold cyan",
         style_command="bold cyan",
+        style_commands_table_column_width_ratio=(1, 6),  # the summaries of all panels stand below each other
         style_metavar="yellow",
         style_usage="bold",
         style_usage_command="bold green",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gproc.cli.commands import VERBS, Verb
+from gproc.cli.main import run
 
 NOTHING = {"HOME": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent"}
 
@@ -26,6 +27,27 @@ def gproc(*args: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProces
     )
 
 
+class Here:
+    """The command line in this process: quick, for what needs no process of its own."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *args: str) -> subprocess.CompletedProcess[str]:
+        code = run(args)
+        captured = self._capsys.readouterr()
+        return subprocess.CompletedProcess(args, code, captured.out, captured.err)
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
+    for name in [name for name in os.environ if name.startswith(("GPROC_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    for name, value in NOTHING.items():
+        monkeypatch.setenv(name, value)
+    return Here(capsys)
+
+
 @pytest.mark.parametrize(
     ("args", "problem"),
     [
@@ -40,16 +62,16 @@ def gproc(*args: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProces
         (("wait",), "gproc: wait: Missing argument 'ID...'"),
     ],
 )
-def test_bad_usage_is_one_line_and_exit_code_2(args: tuple[str, ...], problem: str) -> None:
-    done = gproc(*args)
+def test_bad_usage_is_one_line_and_exit_code_2(here: Here, args: tuple[str, ...], problem: str) -> None:
+    done = here(*args)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(problem)
     assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("args", [("list",), ("status", "x"), ("start", "ls"), ("serve", "--state-dir", "/s")])
-def test_a_missing_setting_is_one_line_and_exit_code_125(args: tuple[str, ...]) -> None:
-    done = gproc(*args)
+def test_a_missing_setting_is_one_line_and_exit_code_125(here: Here, args: tuple[str, ...]) -> None:
+    done = here(*args)
     assert (done.returncode, done.stdout) == (125, "")
     (line,) = done.stderr.splitlines()
     for way in ("gproc: setting 'addr' is missing", "--addr", "GPROC_ADDR", "gproc context add"):
@@ -57,15 +79,15 @@ def test_a_missing_setting_is_one_line_and_exit_code_125(args: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize("args", [("attach", "x"), ("run", "-i", "cat"), ("run", "-t", "top")])
-def test_what_the_server_cannot_do_is_said_in_one_line(args: tuple[str, ...]) -> None:
-    done = gproc(*args)
+def test_what_the_server_cannot_do_is_said_in_one_line(here: Here, args: tuple[str, ...]) -> None:
+    done = here(*args)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (125, "", 1)
     assert "this server cannot" in done.stderr
 
 
 @pytest.mark.parametrize("verb", VERBS.values(), ids=lambda verb: verb.name)
-def test_a_verb_has_a_help_page_that_begins_as_the_first_page_says(verb: Verb) -> None:
-    done = gproc(verb.name, "--help")
+def test_a_verb_has_a_help_page_that_begins_as_the_first_page_says(here: Here, verb: Verb) -> None:
+    done = here(verb.name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert verb.summary in " ".join(done.stdout.split())
 
@@ -113,8 +135,8 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 @pytest.mark.parametrize(
     ("shell", "word"), [("bash", "complete -o nosort"), ("zsh", "#compdef"), ("fish", "complete ")]
 )
-def test_each_shell_gets_its_completion(shell: str, word: str) -> None:
-    done = gproc("completion", shell)
+def test_each_shell_gets_its_completion(here: Here, shell: str, word: str) -> None:
+    done = here("completion", shell)
     assert done.returncode == 0
     assert word in done.stdout
     assert "_GPROC_COMPLETE" in done.stdout

@@ -33,6 +33,7 @@ def lines(*pieces: bytes, width: int = 80, height: int = 50) -> list[str]:
         (b"\x1b]0;title\x07a\x1b[2Jb\x1b(Bc\x1bPdcs\x1b\\d\x07e", ["abcde"]),
         ("✓ größe".encode(), ["✓ größe"]),
         (b"\xff\xfe", ["\ufffd\ufffd"]),
+        ("a\u202eb\u200bc".encode(), ["abc"]),
         (b"", []),
     ],
 )
