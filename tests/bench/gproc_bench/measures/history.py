@@ -14,6 +14,7 @@ from gproc_bench.session import Session
 from gproc_bench.subject import start_client, start_server
 from gproc_bench.units import Unit
 
+BLOCK = 500
 Samples = dict[int, list[float]]
 
 
@@ -38,15 +39,20 @@ def history(session: Session) -> Iterator[Row]:
 def _fill(session: Session, state: Path, count: int) -> None:
     with ExitStack() as stack:
         client = start_client(session, stack, start_server(session, stack, state_dir=state))
-        client.ask("jobs", count=count, in_flight=32, limit=600)
+        for start in range(0, count, BLOCK):
+            size = min(BLOCK, count - start)
+            seconds = client.ask("jobs", count=size, in_flight=32)["seconds"]
+            session.trace("fill", size, [seconds])
 
 
 def _restart(session: Session, state: Path, size: int, starts: Samples, pages: Samples) -> None:
     with ExitStack() as stack:
         server = start_server(session, stack, state_dir=state)
         starts[size].append(server.start_seconds)
+        session.trace("start", size, [server.start_seconds])
         client = start_client(session, stack, server)
         pages[size] += client.ask("first_page", count=5)["seconds"]
+        session.trace("first page", size, pages[size][-5:])
         total = client.ask("total")["total"]
         if total != size:
             raise CallFailed(f"{total} jobs are listed, and {size} were run")

@@ -50,6 +50,7 @@ def _measure(session: Session, stack: ExitStack, size: int, delays: Samples, gro
     for turn in range(session.rounds(full=7, quick=5)):
         took = {job: _tail(server, job)[0] for job in in_turn([empty, large], turn)}
         delays[size].append(took[large] - took[empty])
+        session.trace("tail", size, [took[large], took[empty]])
     growths[size].append(memory(server.pid, "Rss") - before)
     client.ask("remove", job=large)
 
