@@ -68,7 +68,7 @@ def descriptor_files() -> Mapping[str, bytes]:
 
 @cache
 def descriptor_symbols() -> Mapping[str, str]:
-    """Return the name of the file that describes each service, rpc, message, field, oneof and enum, by its full name."""
+    """Return the name of the file that describes each service, rpc, message, field and enum, by full name."""
     return MappingProxyType({symbol: name for name, raw in descriptor_files().items() for symbol in _symbols(raw)})
 
 
