@@ -42,6 +42,7 @@ class OutputCursor:
 
     def __init__(self, *, dir_fd: int, streams: frozenset[Stream] = frozenset(Stream)) -> None:
         self.offset = 0
+        self._open = False
         self._wanted = frozenset(_KINDS[stream] for stream in streams)
         self._output_fd = _open(dir_fd, "output")
         try:
@@ -65,6 +66,10 @@ class OutputCursor:
             self._open = False
             os.close(self._output_fd)
             os.close(self._index_fd)
+
+    def __del__(self) -> None:
+        # One that was opened in a thread for somebody who was cancelled meanwhile has no other owner.
+        self.close()
 
     def seek(self, wanted: OutputRange, extent: Extent) -> None:
         """Go to where *wanted* begins in what there is now."""
@@ -180,4 +185,8 @@ def stored_extent(*, dir_fd: int, end: int | None = None) -> Extent:
 
 
 def _open(dir_fd: int, name: str) -> int:
-    return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    except FileNotFoundError:
+        # The job was lost before it was executed, or somebody deleted the file: what is missing reads as a gap.
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

@@ -366,7 +366,7 @@ class Supervisor:
             unbroken = 0
             while True:
                 status, extent = entry.status, snapshot or entry.extent
-                event = await _read(cursor, extent)
+                event = await _read(entry, cursor, extent)
                 if event is not None:
                     yield event
                     unbroken += 1
@@ -522,11 +522,14 @@ class Supervisor:
         self._state.close()
 
 
-async def _read(cursor: OutputCursor, extent: Extent) -> Chunk | Gap | None:
+async def _read(entry: Entry, cursor: OutputCursor, extent: Extent) -> Chunk | Gap | None:
     try:
-        return cursor.read(extent, may_block=False)
-    except WouldBlockError:
-        return await asyncio.to_thread(cursor.read, extent)
+        try:
+            return cursor.read(extent, may_block=False)
+        except WouldBlockError:
+            return await asyncio.to_thread(cursor.read, extent)
+    except OSError as error:
+        raise InternalError(f"job {entry.id}: its output cannot be read: {error.strerror}") from error
 
 
 def _current(entry: Entry) -> JobStatus:
