@@ -194,7 +194,13 @@ class JobService:
         return InternalError(f"{rpc}: the server failed; its log says why (id {reference})")
 
     def _running(self, owner: Identity) -> int:
-        return len(self.supervisor.list(owner=owner, states=_LIVE, page_size=_COUNTED_AT_ONCE).jobs)
+        """Return how many jobs of *owner* are not final, those that are just being started included."""
+        count, token = 0, ""
+        while True:
+            page = self.supervisor.list(owner=owner, states=_LIVE, page_size=_COUNTED_AT_ONCE, page_token=token)
+            count, token = count + len(page.jobs), page.next_page_token
+            if not token:
+                return count
 
 
 async def _only_message(stream: _Stream) -> Any:

@@ -22,7 +22,7 @@ from gproc.server.policy import Quotas, Rule
 from gproc.testing.authority import Authority, Files
 from gproc.worker import Supervisor
 
-__all__ = ["EmbeddedServer", "embedded_server", "make_options"]
+__all__ = ["EmbeddedServer", "embedded_server", "end_jobs", "make_options"]
 
 _LIVE = frozenset(state for state in JobState if not state.is_final)
 _PAGE = 1000
@@ -89,7 +89,7 @@ async def embedded_server(
             finally:
                 await embedded.close_clients()
                 await server.close(patience=timedelta(0))
-                await _end_jobs(server.supervisor)
+                await end_jobs(server.supervisor)
     finally:
         if directory is None:
             await asyncio.to_thread(shutil.rmtree, parent)
@@ -112,7 +112,7 @@ def make_options(
     )
 
 
-async def _end_jobs(supervisor: Supervisor) -> None:
+async def end_jobs(supervisor: Supervisor) -> None:
     """Kill all jobs and return when they are gone; raise `TimeoutError` if that takes too long."""
     async with asyncio.timeout(_END_SECONDS):
         while live := supervisor.list(states=_LIVE, page_size=_PAGE).jobs:

@@ -18,7 +18,7 @@ from gproc.model import Chunk
 from gproc.server import RunningServer, ServeOptions, open_server
 from gproc.server.policy import Quotas
 from gproc.testing import Files, Forger
-from gproc.testing.embedded import make_options
+from gproc.testing.embedded import end_jobs, make_options
 from gproc.testing.forger import subject
 
 NOW = datetime.now(UTC)
@@ -38,6 +38,15 @@ def options(forger: Forger, crl: Path | None = None) -> ServeOptions:
 
 
 @asynccontextmanager
+async def opened(asked: ServeOptions) -> AsyncIterator[RunningServer]:
+    async with open_server(asked) as server:
+        try:
+            yield server
+        finally:
+            await end_jobs(server.supervisor)
+
+
+@asynccontextmanager
 async def connected(server: RunningServer, files: Files) -> AsyncIterator[Client]:
     async with Client(
         server.addr, cacert=files.cacert, cert=files.cert, key=files.key, timeout=5, patience=ONCE
@@ -53,7 +62,7 @@ async def ask(server: RunningServer, files: Files) -> None:
 async def test_only_who_the_authority_vouches_for_gets_an_answer(forger: Forger, tmp_path: Path) -> None:
     (tmp_path / "stranger").mkdir()
     stranger = Forger(tmp_path / "stranger")
-    async with open_server(options(forger)) as server:
+    async with opened(options(forger)) as server:
         await ask(server, forger.client())
         for bad in (
             replace(stranger.client(), cacert=forger.cacert),
@@ -77,7 +86,7 @@ async def test_who_is_nobody_is_told_so_in_every_rpc_and_logged_once(
     forger: Forger, name: x509.Name, usage: bool, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = forger.client(name) if usage else forger.client(name, usage=None)
-    async with open_server(options(forger)) as server, connected(server, files) as client:
+    async with opened(options(forger)) as server, connected(server, files) as client:
         for _ in range(2):
             with pytest.raises(Unauthenticated, match=reason):
                 await client.start("true")
@@ -88,7 +97,7 @@ async def test_who_is_nobody_is_told_so_in_every_rpc_and_logged_once(
 
 async def test_a_client_that_does_not_offer_h2_is_cut(forger: Forger) -> None:
     files = forger.client()
-    async with open_server(options(forger)) as server:
+    async with opened(options(forger)) as server:
         context = ssl.create_default_context(cafile=files.cacert)
         context.load_cert_chain(files.cert, files.key)
         host, _, port = server.addr.rpartition(":")
@@ -105,7 +114,7 @@ async def test_a_client_that_does_not_offer_h2_is_cut(forger: Forger) -> None:
 async def test_a_revoked_owner_is_cut_within_a_second_of_the_reload_and_others_are_not(forger: Forger) -> None:
     alice, bob = forger.client("alice"), forger.client("bob")
     asked = options(forger, forger.revoked())
-    async with open_server(asked) as server, connected(server, alice) as hers, connected(server, bob) as his:
+    async with opened(asked) as server, connected(server, alice) as hers, connected(server, bob) as his:
         job = await hers.start("sh", ["-c", "echo ready; sleep 1000"])
         his_job = await his.start("sh", ["-c", "echo ready; sleep 1; echo more"])
         reading, his_reading = aiter(job.output()), aiter(his_job.output())
@@ -119,12 +128,11 @@ async def test_a_revoked_owner_is_cut_within_a_second_of_the_reload_and_others_a
         with pytest.raises(Unavailable):
             await hers.status(job.id)
         assert [bytes(piece.data) async for piece in his_reading if isinstance(piece, Chunk)] == [b"more\n"]
-        await server.supervisor.stop(job.id)
 
 
 async def test_a_renewed_certificate_is_shown_to_new_clients_and_old_connections_stay(forger: Forger) -> None:
     asked, files = options(forger), forger.client()
-    async with open_server(asked) as server, connected(server, files) as early:
+    async with opened(asked) as server, connected(server, files) as early:
         await early.connect()
         before = await shown_certificate(server, files)
         renewed = forger.server()
@@ -136,7 +144,7 @@ async def test_a_renewed_certificate_is_shown_to_new_clients_and_old_connections
 
 async def test_bad_new_files_leave_everything_as_it_was(forger: Forger) -> None:
     asked, files = options(forger), forger.client()
-    async with open_server(asked) as server:
+    async with opened(asked) as server:
         before = await shown_certificate(server, files)
         for broken in (
             replace(asked, cert=forger.directory / "gone"),
@@ -152,7 +160,7 @@ async def test_bad_new_files_leave_everything_as_it_was(forger: Forger) -> None:
 
 async def test_connections_keep_coming_while_certificates_are_reloaded(forger: Forger) -> None:
     asked, files = options(forger), forger.client()
-    async with open_server(asked) as server:
+    async with opened(asked) as server:
         renewed = [forger.server() for _ in range(10)]
 
         async def reload_all() -> None:
@@ -165,9 +173,9 @@ async def test_connections_keep_coming_while_certificates_are_reloaded(forger: F
 
 async def test_an_address_that_is_taken_is_named(forger: Forger, tmp_path: Path) -> None:
     asked = options(forger)
-    async with open_server(asked) as server:
+    async with opened(asked) as server:
         with pytest.raises(ConfigError, match=f"{server.addr}.*in use"):
-            async with open_server(replace(asked, addr=server.addr, state_dir=tmp_path / "other")):
+            async with opened(replace(asked, addr=server.addr, state_dir=tmp_path / "other")):
                 pass
 
 
@@ -175,7 +183,7 @@ async def test_one_owner_with_too_many_connections_does_not_hinder_another(forge
     asked = replace(options(forger), quotas=Quotas(connections=2))
     alice, bob = forger.client("alice"), forger.client("bob")
     async with (
-        open_server(asked) as server,
+        opened(asked) as server,
         connected(server, alice) as one,
         connected(server, alice) as two,
         connected(server, alice) as three,
@@ -188,7 +196,7 @@ async def test_one_owner_with_too_many_connections_does_not_hinder_another(forge
 
 
 async def test_after_the_end_nobody_answers(forger: Forger) -> None:
-    async with open_server(options(forger)) as server:
+    async with opened(options(forger)) as server:
         pass
     with pytest.raises(Unavailable):
         await ask(server, forger.client())
