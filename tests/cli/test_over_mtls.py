@@ -254,9 +254,10 @@ def test_a_terminal_is_given_colours_and_nothing_else_to_obey(alice: Cli) -> Non
 def test_no_color_is_obeyed_on_a_terminal(alice: Cli) -> None:
     job = alice.start("true")
     alice("wait", job)
+    verbs = (("list",), ("status", job), ("--help",), ("status", "nosuch"))
     for colours, variables in ((True, {}), (False, {"NO_COLOR": "1"})):
         alice.env |= variables
-        for verb in (("list",), ("status", job), ("--help",), ("doctor",), ("status", "nosuch")):
+        for verb in verbs:
             shown = alice.terminal(*verb)
             shown.expect(pexpect.EOF)
             assert ("\x1b[" in shown.before) == colours, verb
@@ -283,6 +284,18 @@ def test_watch_in_a_pipe_prints_lines_with_their_job(alice: Cli) -> None:
     assert "lines | three\n" in done.stderr
     assert "gproc: lines: exited 0\n" in done.stderr
     assert "1 job: 1 exited 0" in done.stderr
+
+
+def test_a_reader_that_leaves_a_watch_ends_it_quietly(alice: Cli) -> None:
+    job = alice.start("sh", "-c", "while :; do echo line; sleep 0.05; done")
+    with alice.running("watch", job) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(10) == 141
+        assert process.stderr.read() == b""
+    alice("stop", job)
 
 
 def test_doctor_is_content(alice: Cli) -> None:

@@ -24,7 +24,8 @@ async def copy_output(output: Output, *, timestamps: bool = False, raw: bool = F
     A terminal is given nothing to obey but colours, unless *raw*. Raises what the client raises, and `BrokenPipeError`
     when nobody reads any more. Cancelling stops reading; the job does not notice.
     """
-    output.on_break = _tell_break
+    outage = _Outage()
+    output.on_break = outage.begins
     transforms = {
         Stream.STDOUT: _transform(is_terminal(sys.stdout) and not raw, timestamps),
         Stream.STDERR: _transform(is_terminal(sys.stderr) and not raw, timestamps),
@@ -34,6 +35,7 @@ async def copy_output(output: Output, *, timestamps: bool = False, raw: bool = F
         sinks = {Stream.STDOUT: stack.enter_context(Sink(1)), Stream.STDERR: stack.enter_context(Sink(2))}
         async with output as pieces:
             async for piece in pieces:
+                outage.ends()
                 if isinstance(piece, Chunk):
                     await sinks[piece.stream].write(transforms[piece.stream](piece))
                 else:
@@ -53,5 +55,19 @@ def _transform(safe: bool, timestamps: bool) -> Transform:
     return Stamped(transform) if timestamps else transform
 
 
-def _tell_break(error: GprocError, seconds: float) -> None:
-    note(f"{error}; trying again in {seconds:.1f} s")
+class _Outage:
+    """Tells of a broken connection once when it breaks, however often it is tried, and once when it is back."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def begins(self, error: GprocError, _pause: float) -> None:
+        if not self._is_told:
+            self._is_told = True
+            # What follows the semicolon is advice for people, and the client is following it by itself.
+            note(f"{str(error).partition('; ')[0]}; connecting again, no output is lost")
+
+    def ends(self) -> None:
+        if self._is_told:
+            self._is_told = False
+            note("connected again")

@@ -93,9 +93,15 @@ async def follow_jobs(
                     redraw()
                 await asyncio.sleep(pause)
             changes.cancel()
-    except* GprocError as errors:
-        raise errors.exceptions[0] from None
+    except BaseExceptionGroup as group:
+        # Nobody gains from knowing that there were several tasks: one failure ended all of them.
+        raise _first_failure(group) from None
     return list(following.last.values())
+
+
+def _first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first_failure(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _take_changes(client: Client, ids: Sequence[JobId], following: _Following) -> None:
