@@ -67,6 +67,8 @@ def request_to_message(request: JobRequest) -> v1.JobRequest:
 
 def request_from_message(message: v1.JobRequest) -> JobRequest:
     """Return what *message* asks for, absent fields as the proto says; raises `InvalidArgument`."""
+    if "" in message.labels:
+        raise InvalidArgument("labels", "a name must not be empty")
     return JobRequest(
         command=message.command,
         args=tuple(message.args),

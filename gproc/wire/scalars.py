@@ -84,7 +84,10 @@ def checked_texts(texts: Iterable[str], field: str) -> list[str]:
 
 
 def checked_map(texts: Mapping[str, str], field: str) -> dict[str, str]:
-    """Return *texts*, keys and values checked like `checked_text`."""
+    """Return *texts*, keys and values checked like `checked_text`; no key may be empty."""
+    # An entry without key and value would be lost: betterproto writes nothing for it.
+    if "" in texts:
+        raise InvalidArgument(field, "a name must not be empty")
     return {checked_text(key, field): checked_text(value, field) for key, value in texts.items()}
 
 

@@ -1,0 +1,248 @@
+"""Messages: whatever is sent arrives, and whatever arrives is either read or refused, soon."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from signal import Signals
+from typing import Any
+
+import pytest
+from betterproto import Message
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gproc.errors import InvalidArgument
+from gproc.model import (
+    Chunk,
+    Gap,
+    JobRequest,
+    JobState,
+    JobStatus,
+    Limits,
+    OutputPolicy,
+    OutputRange,
+    StopPolicy,
+    Stream,
+    TerminalSize,
+    Usage,
+    make_job_id,
+)
+from gproc.wire import (
+    METHODS,
+    RequestCodec,
+    event_from_bytes,
+    event_from_message,
+    event_to_message,
+    event_to_parts,
+    job_id_from_message,
+    list_query_from_message,
+    messages,
+    output_range_from_message,
+    output_range_to_message,
+    request_from_message,
+    request_to_message,
+    signal_from_message,
+    status_from_message,
+    status_to_message,
+    stop_from_message,
+    watch_from_message,
+)
+
+CODEC = RequestCodec()
+KINDS: list[Any] = sorted(
+    {kind for method in METHODS.values() for kind in (method.request, method.reply)}, key=lambda kind: kind.__name__
+)
+FROM_MESSAGE: dict[Any, Any] = {
+    messages.JobRequest: request_from_message,
+    messages.JobStatus: status_from_message,
+    messages.GetOutputRequest: output_range_from_message,
+    messages.JobOutput: event_from_message,
+    messages.StatusRequest: job_id_from_message,
+    messages.WaitRequest: job_id_from_message,
+    messages.RemoveRequest: job_id_from_message,
+    messages.StopRequest: stop_from_message,
+    messages.SignalRequest: signal_from_message,
+    messages.ListRequest: list_query_from_message,
+    messages.WatchRequest: watch_from_message,
+}
+SLOWEST = 0.5
+"""Seconds for one message, many times what is measured: what is meant is that nothing is quadratic."""
+
+
+def encode_varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+maps = st.dictionaries(texts.filter(bool), texts, max_size=3)
+counts = st.integers(0, 2**63 - 1)
+bounds = st.none() | st.integers(1, 2**63 - 1)
+durations = st.timedeltas(timedelta(0), timedelta(days=3650))
+moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001 -- see timezones
+ids = st.builds(make_job_id, milliseconds=st.integers(0, 2**50 - 1), chance=st.integers(0, 2**130 - 1))
+requests = st.builds(
+    JobRequest,
+    command=texts.filter(bool),
+    args=st.lists(texts, max_size=5).map(tuple),
+    env=st.dictionaries(texts.filter(lambda name: bool(name) and "=" not in name), texts, max_size=3),
+    working_directory=texts,
+    name=texts,
+    labels=maps,
+    request_id=texts,
+    timeout=st.none() | durations.filter(bool),
+    stop=st.builds(StopPolicy, signal=st.sampled_from(list(Signals)), grace=durations),
+    stdin=st.booleans(),
+    tty=st.none() | st.builds(TerminalSize, rows=st.integers(1, 65_535), columns=st.integers(1, 65_535)),
+    limits=st.builds(
+        Limits,
+        memory_bytes=bounds,
+        processes=bounds,
+        output_bytes=bounds,
+        output_policy=st.none() | st.sampled_from(OutputPolicy),
+        cpu_millis=st.none() | st.integers(1, 2**32 - 1),
+    ),
+)
+statuses = st.builds(
+    JobStatus,
+    id=ids,
+    owner=texts,
+    state=st.sampled_from(JobState),
+    command=texts,
+    args=st.lists(texts, max_size=5).map(tuple),
+    name=texts,
+    labels=maps,
+    pid=st.none() | st.integers(1, 2**31 - 1),
+    exit_code=st.none() | st.integers(-(2**31), 2**31 - 1),
+    signal=texts,
+    reason=texts,
+    created_at=st.none() | moments,
+    started_at=st.none() | moments,
+    ended_at=st.none() | moments,
+    output_bytes=counts,
+    dropped_bytes=counts,
+    stopped_by=texts,
+    usage=st.none() | st.builds(Usage, cpu_seconds=st.floats(0, 1e9), max_rss_bytes=counts),
+    limits=maps,
+)
+ranges = st.builds(
+    OutputRange,
+    offset=counts,
+    follow=st.booleans(),
+    streams=st.sets(st.sampled_from(Stream), min_size=1).map(frozenset),
+    tail_bytes=st.none() | counts,
+    tail_lines=st.none() | counts,
+    since=st.none() | moments,
+)
+chunks = st.builds(Chunk, data=st.binary(max_size=300), stream=st.sampled_from(Stream), offset=counts, time=moments)
+gaps = st.builds(Gap, offset=counts, bytes=st.integers(1, 2**63 - 1))
+
+varints = st.integers(0, 2**70).map(encode_varint)
+keys = st.builds(
+    lambda number, wire_type: encode_varint(number << 3 | wire_type), st.integers(0, 24), st.integers(0, 7)
+)
+values = st.one_of(
+    varints,
+    st.binary(max_size=12),
+    st.binary(max_size=40).map(lambda data: encode_varint(len(data)) + data),
+    st.text(max_size=12).map(lambda text: encode_varint(len(text.encode())) + text.encode()),
+)
+fields = st.builds(lambda key, value: key + value, keys, values)
+nested = st.builds(
+    lambda number, parts: encode_varint(number << 3 | 2) + encode_varint(len(parts)) + parts,
+    st.integers(1, 24),
+    st.lists(fields, max_size=5).map(b"".join),
+)
+wild = st.one_of(st.binary(max_size=200), st.lists(fields | nested, max_size=20).map(b"".join))
+
+
+def sent(message: Any) -> Any:
+    return CODEC.decode(CODEC.encode(message, type(message)), type(message))
+
+
+def read_or_refuse(data: bytes, kind: type[Message]) -> None:
+    """Read *data* as the server would: only a value or INVALID_ARGUMENT, and soon, will do."""
+    started = time.process_time()
+    try:
+        message = CODEC.decode(data, kind)
+        FROM_MESSAGE.get(kind, bytes)(message)
+    except GRPCError as error:
+        problem = error.message if error.status is Status.INVALID_ARGUMENT else None
+    except InvalidArgument as error:
+        problem = error.field
+    else:
+        problem = "none"
+    assert problem
+    assert time.process_time() - started < SLOWEST
+
+
+@given(requests)
+def test_every_request_arrives_as_it_was(request: JobRequest) -> None:
+    assert request_from_message(sent(request_to_message(request))) == request
+
+
+@given(statuses)
+def test_every_status_arrives_as_it_was(status: JobStatus) -> None:
+    assert status_from_message(sent(status_to_message(status))) == status
+
+
+@given(ids, ranges)
+def test_every_range_arrives_as_it_was(job_id: str, wanted: OutputRange) -> None:
+    assert output_range_from_message(sent(output_range_to_message(job_id, wanted))) == (job_id, wanted)
+
+
+@given(chunks | gaps)
+def test_every_event_arrives_as_it_was_by_both_ways(event: Chunk | Gap) -> None:
+    head, data = event_to_parts(event)
+    slow = bytes(event_to_message(event))
+    for message in (head + data, slow):
+        assert event_from_bytes(message) == event
+        assert event_from_message(CODEC.decode(message, messages.JobOutput)) == event
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=wild)
+def test_any_bytes_are_read_or_refused(kind: type[Message], data: bytes) -> None:
+    read_or_refuse(data, kind)
+
+
+@given(status=statuses, data=st.data())
+def test_a_damaged_status_is_read_or_refused(status: JobStatus, data: st.DataObject) -> None:
+    encoded = bytearray(bytes(status_to_message(status)))
+    for place in data.draw(st.lists(st.integers(0, len(encoded) - 1), min_size=1, max_size=4)):
+        encoded[place] = data.draw(st.integers(0, 255))
+    read_or_refuse(bytes(encoded[: data.draw(st.integers(0, len(encoded)))]), messages.JobStatus)
+
+
+@given(request=requests, data=st.data())
+def test_a_damaged_request_is_read_or_refused(request: JobRequest, data: st.DataObject) -> None:
+    encoded = bytearray(bytes(request_to_message(request)))
+    for place in data.draw(st.lists(st.integers(0, len(encoded) - 1), min_size=1, max_size=4)):
+        encoded[place] = data.draw(st.integers(0, 255))
+    read_or_refuse(bytes(encoded), messages.JobRequest)
+
+
+@given(
+    request=requests,
+    unknown=st.lists(st.builds(lambda n, d: encode_varint(n << 3 | 2) + encode_varint(len(d)) + d,
+                               st.integers(100, 2**29 - 1), st.binary(max_size=30)), min_size=1, max_size=5),
+)  # fmt: skip
+def test_fields_from_the_future_change_nothing(request: JobRequest, unknown: list[bytes]) -> None:
+    encoded = unknown[0] + bytes(request_to_message(request)) + b"".join(unknown)
+    message = CODEC.decode(encoded, messages.JobRequest)
+    assert request_from_message(message) == request
+    assert message._unknown_fields == b""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=10)
+@given(item=fields | nested | wild.filter(bool))
+def test_a_message_full_of_one_thing_is_read_or_refused_soon(kind: type[Message], item: bytes) -> None:
+    read_or_refuse(item * (128 * 1024 // len(item)), kind)

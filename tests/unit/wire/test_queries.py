@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from signal import Signals
+from typing import Any
+
+import pytest
+
+from gproc.errors import InvalidArgument
+from gproc.model import JobState, JobStatus
+from gproc.wire import (
+    ListQuery,
+    RequestCodec,
+    SignalQuery,
+    StopQuery,
+    job_id_from_message,
+    list_query_from_message,
+    list_query_to_message,
+    messages,
+    page_from_message,
+    page_to_message,
+    signal_from_message,
+    signal_to_message,
+    stop_from_message,
+    stop_to_message,
+    watch_from_message,
+    watch_to_message,
+)
+
+ID = "0123456789abcdefghjkmnpqrstvwxyz0123"
+HOSTILE = ["", "x", "../../etc/passwd", "%2e" * 12, ID + "\0", ID.upper(), "a" * 100_000]
+
+
+def sent(message: Any) -> Any:
+    codec = RequestCodec()
+    return codec.decode(codec.encode(message, type(message)), type(message))
+
+
+@pytest.mark.parametrize("kind", [messages.StatusRequest, messages.WaitRequest, messages.RemoveRequest])
+def test_an_id_arrives(kind: Any) -> None:
+    assert job_id_from_message(sent(kind(id=ID))) == ID
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_is_no_id_is_refused_and_not_repeated_at_length(text: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        job_id_from_message(messages.StatusRequest(id=text))
+    assert caught.value.field == "id"
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        StopQuery(job_id=ID),
+        StopQuery(job_id=ID, signal=Signals.SIGINT, grace=timedelta(0)),
+        StopQuery(job_id=ID, grace=timedelta(seconds=90)),
+    ],
+)
+def test_a_stop_arrives_as_it_was_meant(query: StopQuery) -> None:
+    assert stop_from_message(sent(stop_to_message(query))) == query
+
+
+def test_a_negative_grace_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"^grace: must not be negative"):
+        stop_from_message(messages.StopRequest(id=ID, grace=timedelta(seconds=-1)))
+
+
+def test_a_signal_arrives() -> None:
+    query = SignalQuery(job_id=ID, signal=Signals.SIGUSR1)
+    assert signal_from_message(sent(signal_to_message(query))) == query
+
+
+@pytest.mark.parametrize("text", ["", "SIGFOO", "0", "-1", "65", "9999999999999999999999"])
+def test_what_is_no_signal_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        signal_from_message(messages.SignalRequest(id=ID, signal=text))
+    assert caught.value.field == "signal"
+
+
+def test_a_list_arrives_as_it_was_meant() -> None:
+    query = ListQuery(
+        page_size=7,
+        page_token="t",
+        states=frozenset({JobState.RUNNING, JobState.LOST}),
+        labels={"a": "b"},
+        id_prefix="01",
+        name="n",
+    )
+    assert list_query_from_message(sent(list_query_to_message(query))) == query
+
+
+@pytest.mark.parametrize(("asked", "given"), [(0, 100), (1, 1), (1_000, 1_000), (1_001, 1_000), (2**32 - 1, 1_000)])
+def test_page_sizes_are_brought_within_their_bounds(asked: int, given: int) -> None:
+    assert list_query_from_message(messages.ListRequest(page_size=asked)).page_size == given
+
+
+@pytest.mark.parametrize("size", [0, -1, 1_001])
+def test_a_page_size_out_of_bounds_never_leaves_the_client(size: int) -> None:
+    with pytest.raises(InvalidArgument, match=r"^page_size"):
+        list_query_to_message(ListQuery(page_size=size))
+
+
+def test_an_unknown_state_in_a_list_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"^states: 0 is not known"):
+        list_query_from_message(sent(messages.ListRequest(states=[messages.JobState.try_value(0)])))
+
+
+def test_a_page_arrives() -> None:
+    jobs = tuple(JobStatus(id=ID, owner="a", state=state, command="x") for state in JobState)
+    assert page_from_message(sent(page_to_message(jobs, "next"))) == (jobs, "next")
+
+
+def test_watched_ids_arrive() -> None:
+    assert watch_from_message(sent(watch_to_message([ID, ID]))) == (ID, ID)
+    assert watch_from_message(sent(watch_to_message([]))) == ()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_an_id_to_watch_that_is_none_is_refused_on_both_sides(text: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"^ids: "):
+        watch_from_message(messages.WatchRequest(ids=[ID, text]))
+    with pytest.raises(InvalidArgument, match=r"^ids: "):
+        watch_to_message([text])
