@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -148,7 +148,7 @@ class Client:
     async def submit(self, request: JobRequest) -> Job:
         """Do as `start`, with a `JobRequest`."""
         if not request.request_id:
-            request = replace(request, request_id=secrets.token_hex(16))
+            request = replace(request, request_id=os.urandom(16).hex())
         status = await self._status_of(START, request_to_message(request))
         return Job(self, status.id, status)
 

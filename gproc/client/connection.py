@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import suppress
 from dataclasses import replace
@@ -52,6 +53,8 @@ class Connection:
         self.is_closed = False
         self.was_reached = False
         """Whether the server has ever said anything."""
+        self.up_since: float | None = None
+        """When it was last made, by the monotonic clock; None if the last attempt failed."""
         self.hunch: CertificateRefused | None = None
         """The last refusal that was concluded from silence."""
         self._tls = tls
@@ -111,14 +114,17 @@ class Connection:
             raise Unavailable(f"{self.address}: this client is closed; make a new one")
         if self._channel is None:
             self._channel = _Channel(self.address, self._tls)
+        was_up_since, self.up_since = self.up_since, None
         try:
-            return self._channel, await self._channel.dial()
+            protocol = await self._channel.dial()
         except TimeoutError:
             raise Unavailable(
                 f"{self.address}: no connection within {LIMITS.connect_timeout:g} s; check --addr and the network"
             ) from None
         except (OSError, EOFError) as error:
             raise connection_error(error, str(self.address)) from error
+        self.up_since = was_up_since or time.monotonic()
+        return self._channel, protocol
 
 
 class _Channel(HardenedChannel):

@@ -38,10 +38,9 @@ class Persistence:
 
     async def pause(self, error: Unavailable) -> None:
         """Sleep before the next attempt; raise *error* instead if trying again is pointless or the patience is over."""
-        now = time.monotonic()
-        if now - self._attempt_began > self._patience.max_delay:
-            self._backoff.progress()  # it had held for a while
-        delay = self._backoff.failed(now=now, was_reached=self._connection.was_reached)
+        now, up_since = time.monotonic(), self._connection.up_since
+        held = 0.0 if up_since is None else now - max(up_since, self._attempt_began)
+        delay = self._backoff.failed(now=now, was_reached=self._connection.was_reached, held=held)
         if delay is None or self._connection.is_pointless_after(error):
             raise error
         self.breaks += 1

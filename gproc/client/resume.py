@@ -47,11 +47,14 @@ class Backoff:
         """Forget the failures: things go on."""
         self._failures = 0
 
-    def failed(self, *, now: float, was_reached: bool) -> float | None:
+    def failed(self, *, now: float, was_reached: bool, held: float = 0.0) -> float | None:
         """Return the pause before the next attempt, or None to give up.
 
-        *now* is monotonic; *was_reached* tells whether the server has ever answered.
+        *now* is monotonic; *was_reached* tells whether the server has ever answered; *held* is how many seconds the
+        connection of this attempt was up: longer than the longest pause counts as progress.
         """
+        if held > self._patience.max_delay:
+            self.progress()
         if self._failures == 0:
             self._since = now
         self._failures += 1
