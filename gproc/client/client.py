@@ -112,7 +112,7 @@ class Client:
         args: Sequence[str] = (),
         *,
         env: Mapping[str, str] | None = None,
-        cwd: str = "",
+        working_directory: str = "",
         name: str = "",
         labels: Mapping[str, str] | None = None,
         timeout: timedelta | float | None = None,  # noqa: ASYNC109 -- the job's, not the call's
@@ -133,7 +133,7 @@ class Client:
                 command=command,
                 args=tuple(args),
                 env=env or {},
-                working_directory=cwd,
+                working_directory=working_directory,
                 name=name,
                 labels=labels or {},
                 request_id=request_id,

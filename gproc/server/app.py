@@ -118,6 +118,8 @@ class RunningServer:
         self.addr = f"{self.addr.rpartition(':')[0]}:{self._server.port}"
         self._expiry = asyncio.create_task(self._cut_expired(), name="gproc expiry")
         self._service.log.info("server_started", addr=self.addr, state_dir=self.options.state_dir, pid=os.getpid())
+        if risk := self._service.access.users.risk():
+            self._service.log.warning("users_shared", risk=risk)
 
     def reload(self, options: ServeOptions) -> None:
         """Use the files, users, rules and quotas of *options* from now on, and cut whom they refuse.

@@ -78,7 +78,8 @@ class JobService:
         _check_supported(request)
         check_command(self.access.rules, owner, request)
         run_as = self.access.users.of(owner)
-        self.ledger.count_start(owner, lambda: self._running(owner))
+        if not self.supervisor.requested(request.request_id, owner=owner):
+            self.ledger.count_start(owner, lambda: self._running(owner))
         status = await self.supervisor.submit(request, owner=owner, run_as=run_as)
         user = run_as.user if run_as else None
         self.log.info("job_started", owner=owner, job=status.id, pid=status.pid, command=status.command, user=user)

@@ -30,6 +30,14 @@ class Users:
             return self.default
         raise PermissionDenied(f"owner {owner}: no Unix user is given for it in the server's map of users")
 
+    def risk(self) -> str:
+        """Return what owners who share a Unix user can do to each other, in a sentence; empty if none do."""
+        if not self.may_default:
+            return ""
+        if self.default is None:
+            return "jobs run as the server's own user and can read its key and each other's output; see SECURITY.md"
+        return f"jobs of owners without a user of their own run as {self.default.user} and can signal each other"
+
 
 def resolve_users(run_as: str | None, users: Mapping[Identity, str], *, euid: int) -> Users:
     """Return who runs whose jobs, for a server that is *euid*.

@@ -238,6 +238,10 @@ class Supervisor:
 
     # Asking
 
+    def requested(self, request_id: str, *, owner: Identity = LOCAL) -> bool:
+        """Whether *owner* started a job under *request_id*: then `submit` returns that job, and starts none."""
+        return self._registry.requested(owner, request_id) is not None
+
     def status(self, job_id: JobId, *, owner: Identity | None = None) -> JobStatus:
         """Return the status of a job, as it is now."""
         return _current(self._registry.get(job_id, owner))
@@ -305,9 +309,8 @@ class Supervisor:
         await self._started(entry)
         seconds = entry.grace_seconds if grace is None else grace.total_seconds()
         if not entry.status.is_final:
-            await self._link(entry).ask(
-                "stop", signal=signal.name if signal else entry.stop_signal, grace=seconds, by=owner or LOCAL
-            )
+            name = signal.name if signal else entry.stop_signal
+            await self._ask(entry, "stop", signal=name, grace=seconds, by=owner or LOCAL)
         try:
             async with asyncio.timeout(seconds + _BEYOND_GRACE_SECONDS):
                 return await self.wait(job_id)
@@ -323,7 +326,7 @@ class Supervisor:
         await self._started(entry)
         if entry.status.is_final:
             raise JobFinished(f"job {job_id}: finished ({entry.status.state.value}); it cannot be sent a signal")
-        number, text = await self._link(entry).ask("signal", signal=int(signal))
+        number, text = await self._ask(entry, "signal", signal=int(signal))
         if number == errno.ESRCH:
             raise JobFinished(f"job {job_id}: its program has ended; it cannot be sent a signal")
         if number:
@@ -342,10 +345,19 @@ class Supervisor:
         await asyncio.to_thread(self._state.delete, job_id)
         self._changes.notify()
 
-    def _link(self, entry: Entry) -> ShimLink:
-        if entry.link is None:
-            raise Unavailable(f"job {entry.id}: its shim does not answer; try again")
-        return entry.link
+    async def _ask(self, entry: Entry, what: str, **details: object) -> tuple[int, str]:
+        """Ask a job's shim for *what*; a job that ends meanwhile is no such process."""
+        try:
+            if entry.link is None:
+                raise Unavailable(f"job {entry.id}: its shim does not answer; try again")
+            return await entry.link.ask(what, **details)
+        except Unavailable:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOST_AFTER_SECONDS):
+                    await self.wait(entry.id)
+            if entry.status.is_final:
+                return errno.ESRCH, "it has ended"
+            raise
 
     # Output
 

@@ -35,7 +35,7 @@ async def test_all_that_a_job_can_be_asked_for_reaches_the_server(client: Client
         "sh",
         ["-c", "x"],
         env={"A": "b"},
-        cwd="/tmp",
+        working_directory="/tmp",
         name="n",
         labels={"k": "v"},
         request_id="r",

@@ -57,3 +57,20 @@ def test_a_user_comes_with_all_its_groups() -> None:
 def test_an_unknown_user_is_named() -> None:
     with pytest.raises(ConfigError, match="no-such-user-here"):
         resolve_user("no-such-user-here")
+
+
+@pytest.mark.parametrize(
+    ("run_as", "users", "risk"),
+    [
+        (ROOT, {}, "can read its key"),
+        (SOMEBODY.pw_name, {}, f"run as {SOMEBODY.pw_name}"),
+        (None, {"alice": SOMEBODY.pw_name}, ""),
+    ],
+)
+def test_what_owners_who_share_a_user_can_do_to_each_other_is_said(
+    run_as: str | None, users: dict[str, str], risk: str
+) -> None:
+    said = resolve_users(run_as, users, euid=0).risk()
+
+    assert risk in said
+    assert bool(said) is bool(risk)
