@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gproc_bench.machine import describe
 from gproc_bench.measures import MEASURES
-from gproc_bench.report import Findings, document, reasons, table
+from gproc_bench.report import Findings, document, markdown, reasons, table
 from gproc_bench.session import Loop, Options, Session, session
 from rich.console import Console
 
@@ -28,12 +28,15 @@ def main() -> int:
     with session(_options(arguments)) as bench:
         for name in arguments.measures or MEASURES:
             _measure(bench, name, findings)
+        findings.remarks += bench.remarks
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table(findings))
     for reason in reasons(findings):
         console.print(reason, markup=False, highlight=False)
     if arguments.json:
         arguments.json.write_text(json.dumps(document(findings), indent=2) + "\n")
+    if arguments.markdown:
+        arguments.markdown.write_text(markdown(findings))
     return int(bool(findings.broken) or (arguments.check and not findings.all_reached))
 
 
@@ -52,6 +55,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help=f"all by default: {', '.join(MEASURES)}")
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything found to FILE")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write machine and verdicts for the documentation"
+    )
     parser.add_argument("--loop", choices=["asyncio", "uvloop", "both"], help="Gproc's; default: all installed")
     parser.add_argument("--rounds", type=int, metavar="N", help="measure N times instead of each measure's own number")
     parser.add_argument("--own-home", action="store_true", help="let ssh sessions read your shell's start-up files")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gproc_bench.rows import Row, Verdict
 
-__all__ = ["Findings", "document", "reasons", "table"]
+__all__ = ["Findings", "document", "markdown", "reasons", "table"]
 
 COLOURS = {Verdict.REACHED: "green", Verdict.MISSED: "bold red", Verdict.NOT_MEASURED: "yellow"}
 
@@ -24,6 +24,7 @@ class Findings:
     quick: bool
     rows: list[Row] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def all_reached(self) -> bool:
@@ -55,10 +56,10 @@ def table(findings: Findings) -> Table:
 
 
 def reasons(findings: Findings) -> list[str]:
-    """Return who took no part and why, each once, and the measures that broke."""
+    """Return who took no part and why, each once, the measures that broke, and what else one has to know."""
     absent = {note: None for row in findings.rows for note in row.notes}
     broken = [f"{name} broke: {reason}" for name, reason in findings.broken.items()]
-    return [*(f"not measured: {note}" for note in absent), *broken]
+    return [*(f"not measured: {note}" for note in absent), *broken, *findings.remarks]
 
 
 def document(findings: Findings) -> dict[str, Any]:
@@ -68,7 +69,18 @@ def document(findings: Findings) -> dict[str, Any]:
         "quick": findings.quick,
         "rows": [_entry(row) for row in findings.rows],
         "broken": findings.broken,
+        "remarks": findings.remarks,
     }
+
+
+def markdown(findings: Findings) -> str:
+    """Return the machine and the deciding rows for `docs/explanation/performance.md`."""
+    heading = ("Measure", "Gproc on", "Against", "Size", "Gproc", "Peer", "Ratio", "Reach", "Growth", "Verdict")
+    rows = [[str(cell) for cell in _cells(row)] for row in findings.rows if row.is_deciding]
+    lines = [heading, ["---"] * len(heading), *rows]
+    taken_on = [f"- {what}: {which}" for what, which in findings.machine.items()]
+    below = [f"- {reason}" for reason in reasons(findings)]
+    return "\n".join([*taken_on, "", *(f"| {' | '.join(line)} |" for line in lines), "", *below]) + "\n"
 
 
 def _cells(row: Row) -> Sequence[Text | str]:

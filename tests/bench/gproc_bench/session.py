@@ -79,6 +79,8 @@ class Session:
     options: Options
     root: Path
     mark: str
+    remarks: list[str] = field(default_factory=list)
+    """What the reader of the table has to know, each once."""
     _payloads: dict[int, Payload] = field(default_factory=dict)
 
     def choose(self, *, full: T, quick: T) -> T:
@@ -130,6 +132,12 @@ class Session:
         """Tell the person who waits."""
         sys.stderr.write(f"bench: {text}\n")
         sys.stderr.flush()
+
+    def remark(self, text: str) -> None:
+        """Say it below the table, too."""
+        if text not in self.remarks:
+            self.say(text)
+            self.remarks.append(text)
 
     def trace(self, name: str, size: int, costs: Sequence[float]) -> None:
         """Tell the patient person each sample."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import json
 
-from gproc_bench.report import Findings, document, reasons, table
+from gproc_bench.report import Findings, document, markdown, reasons, table
 from gproc_bench.rows import Question, Row
 from gproc_bench.stats import at_least
 from gproc_bench.units import MIB, Unit, bytes_text
@@ -68,6 +68,22 @@ def test_a_broken_measure_is_in_the_table_and_explained() -> None:
 
     assert "broken" in shown(findings)
     assert reasons(findings) == ["live broke: CallFailed: no answer"]
+
+
+def test_a_remark_is_below_the_table_and_in_the_document() -> None:
+    findings = found(row())
+    findings.remarks.append("gproc uvloop: the server itself runs on asyncio")
+
+    assert reasons(findings) == findings.remarks
+    assert document(findings)["remarks"] == findings.remarks
+
+
+def test_the_documentation_gets_the_deciding_rows_and_the_machine() -> None:
+    text = markdown(found(row(), row(size=MIB)))
+
+    assert "- python: 3.11" in text
+    assert "| replay | gproc asyncio | ssh | 256 MiB | 256 MiB/s | 85 MiB/s | 3.00 | ≥ 2.5 | - / - | reached |" in text
+    assert "| 1 MiB |" not in text
 
 
 def test_all_is_reached_only_if_nothing_is_missed_missing_or_broken() -> None:

@@ -23,7 +23,7 @@ def connected(session: Session, stack: ExitStack, loop: Loop) -> Driver:
     """Start a server and a client on *loop*; say so if the server does not run on what was asked for."""
     server = start_server(session, stack, loop)
     if server.uses_uvloop is not (loop is Loop.UVLOOP):
-        session.say(f"{gproc_name(loop)}: the server itself runs on {'uvloop' if server.uses_uvloop else 'asyncio'}")
+        session.remark(f"{gproc_name(loop)}: the server itself runs on {'uvloop' if server.uses_uvloop else 'asyncio'}")
     return start_client(session, stack, server, loop)
 
 
