@@ -22,6 +22,7 @@ __all__ = ["DATA", "FrameSink", "FrameSplitter", "Kind", "Route", "cut_message",
 HEADER_SIZE = 9
 _HEADER = Struct(">HBBBL")
 _STREAM_BITS = 0x7FFF_FFFF
+_SMALL_PIECE = 8 * 1024  # below, a copy costs less than a TLS record of its own
 
 
 class Kind(IntEnum):
@@ -162,19 +163,17 @@ def cut_message(
 ) -> list[bytes | memoryview]:
     """Return the DATA frames that carry *room* bytes of ``prefix + data`` from *start* on, none larger than *largest*.
 
-    They come as buffers to be written one after the other; *data* is sliced, never copied.
+    They come as buffers to be written one after the other; of *data*, only small pieces are copied.
     """
     buffers: list[bytes | memoryview] = []
     at, end, edge = start, start + room, len(prefix)
     while at < end:
         stop = min(end, at + largest)
-        header = data_header(stop - at, stream_id)
-        if at < edge:
-            buffers.append(header + prefix[at:stop])
-            if stop > edge:
-                buffers.append(data[: stop - edge])
+        head = data_header(stop - at, stream_id) + prefix[at:stop]
+        piece = data[max(0, at - edge) : max(0, stop - edge)]
+        if len(piece) <= _SMALL_PIECE:
+            buffers.append(head + piece)
         else:
-            buffers.append(header)
-            buffers.append(data[at - edge : stop - edge])
+            buffers += (head, piece)
         at = stop
     return buffers

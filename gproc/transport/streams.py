@@ -36,6 +36,7 @@ __all__ = ["ConnectionLost", "GuardedStream"]
 
 BURST = 256 * 1024
 """What one stream sends before it is another's turn."""
+_MESSAGE_COSTS = 4 * 1024  # a small message takes as long as a few KiB of a large one
 
 
 class ConnectionLost(StreamTerminatedError):
@@ -152,7 +153,7 @@ class GuardedStream(Stream):
 
     async def _yield_after(self, size: int) -> None:
         # A reader that keeps up never makes us wait, and all others would: so give way by ourselves.
-        self._unyielded += size
+        self._unyielded += max(size, _MESSAGE_COSTS)
         if self._unyielded >= BURST:
             self._unyielded = 0
             await asyncio.sleep(0)
