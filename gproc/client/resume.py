@@ -29,6 +29,8 @@ class Patience:
     """The pause after the first failure; it doubles with each."""
     max_delay: float = 5.0
     """The longest pause."""
+    steady: float = 10.0
+    """A connection that was up for so long counts as progress, though nothing came over it."""
 
 
 class Backoff:
@@ -51,9 +53,9 @@ class Backoff:
         """Return the pause before the next attempt, or None to give up.
 
         *now* is monotonic; *was_reached* tells whether the server has ever answered; *held* is how many seconds the
-        connection of this attempt was up: longer than the longest pause counts as progress.
+        connection of this attempt was up, which may count as progress.
         """
-        if held > self._patience.max_delay:
+        if held > self._patience.steady:
             self.progress()
         if self._failures == 0:
             self._since = now

@@ -130,8 +130,8 @@ def test_progress_makes_pauses_short_again() -> None:
 
 
 def test_a_connection_that_held_for_long_was_progress() -> None:
-    backoff = Backoff(Patience(first_delay=1, max_delay=5), lambda: 1.0)
-    assert [backoff.failed(now=0, was_reached=True, held=held) for held in (0, 5, 5.1, 0)] == [1, 2, 1, 2]
+    backoff = Backoff(Patience(first_delay=1, steady=9), lambda: 1.0)
+    assert [backoff.failed(now=0, was_reached=True, held=held) for held in (0, 9, 9.1, 0)] == [1, 2, 1, 2]
 
 
 def test_patience_is_counted_from_the_first_failure_in_a_row() -> None:
