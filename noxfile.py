@@ -136,6 +136,14 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def pictures(session: nox.Session) -> None:
+    """Take the pictures of the documentation again: real commands on a real terminal."""
+    install_groups(session, "pictures")
+    session.install("-e", ".[testing]")
+    session.run("python", "docs/pictures.py")
+
+
+@nox.session(default=False)
 def build(session: nox.Session) -> None:
     """Build wheel and source archive into dist/, and see that the wheel is whole."""
     session.install("build")

@@ -56,6 +56,7 @@ async def serve(
     """
     with logging_to(as_json=options.json_logs), _signals() as received:
         async with open_server(options) as server:
+            server.warn()
             if ready is not None:
                 ready(server.addr)
             await _until_asked_to_end(server, received, reload or (lambda: options))
@@ -107,6 +108,11 @@ class RunningServer:
         self._expiry: asyncio.Task[None] | None = None
         self._is_closed = False
 
+    def warn(self) -> None:
+        """Log what owners who share a Unix user can do to each other."""
+        if risk := self._service.access.users.risk():
+            self._service.log.warning("users_shared", risk=risk)
+
     async def start(self) -> None:
         """Take connections from now on; raise `ConfigError` if the address cannot be had."""
         host, port = parse_address(self.options.addr)
@@ -118,8 +124,6 @@ class RunningServer:
         self.addr = f"{self.addr.rpartition(':')[0]}:{self._server.port}"
         self._expiry = asyncio.create_task(self._cut_expired(), name="gproc expiry")
         self._service.log.info("server_started", addr=self.addr, state_dir=self.options.state_dir, pid=os.getpid())
-        if risk := self._service.access.users.risk():
-            self._service.log.warning("users_shared", risk=risk)
 
     def reload(self, options: ServeOptions) -> None:
         """Use the files, users, rules and quotas of *options* from now on, and cut whom they refuse.

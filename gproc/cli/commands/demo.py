@@ -22,6 +22,7 @@ _SHOW = r"""
 colour() { printf '\033[%sm%s\033[0m' "$1" "$2"; }
 printf '%s this is a real process, pid %s, running in %s\n' "$(colour '1;32' hello:)" "$$" "$(pwd)"
 echo 'its standard output and its standard error arrive apart, in order' >&2
+sleep 0.3
 i=0
 while [ $i -lt 24 ]; do
     i=$((i + 1))
@@ -55,7 +56,7 @@ async def _demonstrate(program: str, args: list[str], *, own: bool) -> int:
     from gproc.cli.live.follow import copy_output
     from gproc.testing import embedded_server
 
-    _step("made a throwaway authority, and certificates for a server and for a client called alice")
+    _step("made a throwaway authority, a certificate for a server, and one for alice")
     async with embedded_server() as server:
         _step(f"a server listens on {server.addr}: TLS 1.3, and both sides show a certificate")
         async with server.client(_OWNER) as client:
@@ -80,7 +81,7 @@ def _ending(status: JobStatus) -> str:
     took = "" if duration is None else f" after {format_duration(duration)}"
     return (
         f"the job {outcome(status)}{took}, with {format_size(status.output_bytes)} of output; "
-        "the server is gone and nothing is left behind"
+        "the server is gone, nothing is left"
     )
 
 
