@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 __all__ = ["Loop"]
 
+_LONGEST_WAIT = 3600.0
+"""Seconds; epoll takes no more than 24 days."""
+
 
 class Loop:
     """Calls back when a descriptor is ready or a named deadline has passed, on the monotonic clock."""
@@ -47,13 +50,16 @@ class Loop:
         """Wait until something is ready or due, and do it."""
         timeout = -1.0
         if self._deadlines:
-            timeout = max(0.0, min(when for when, _ in self._deadlines.values()) - time.monotonic())
+            until = min(when for when, _ in self._deadlines.values())
+            timeout = min(_LONGEST_WAIT, max(0.0, until - time.monotonic()))
         for fd, events in self._epoll.poll(timeout):
             ready = self._ready.get(fd)
             if ready is not None:
                 ready(events)
         if self._deadlines:
             now = time.monotonic()
-            for name in [name for name, (when, _) in self._deadlines.items() if when <= now]:
-                _, over = self._deadlines.pop(name)
-                over()
+            for name, deadline in list(self._deadlines.items()):
+                # One that came before may have put this one off, or forgotten it.
+                if deadline[0] <= now and self._deadlines.get(name) is deadline:
+                    del self._deadlines[name]
+                    deadline[1]()
