@@ -13,7 +13,7 @@ from gproc.errors import InternalError, Unavailable
 
 __all__ = ["Launcher"]
 
-_SEND_SECONDS = 10.0
+_SEND_SECONDS = 30.0
 _END_SECONDS = 5.0
 
 
@@ -24,6 +24,7 @@ class Launcher:
         self._spawner: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
         self._starting = asyncio.Lock()
+        self._sending = asyncio.Lock()
 
     @property
     def pid(self) -> int | None:
@@ -45,15 +46,14 @@ class Launcher:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         try:
-            try:
+            with theirs:
                 await self._send(directory, theirs)
-            except (BrokenPipeError, ConnectionError):
-                await self._send(directory, theirs)
-        except (OSError, TimeoutError) as error:
+        except OSError as error:
             ours.close()
             raise Unavailable(f"the spawner does not take requests ({str(error) or 'too slow'}); try again") from error
-        finally:
-            theirs.close()
+        except BaseException:
+            ours.close()
+            raise
         return ours
 
     async def close(self) -> None:
@@ -73,16 +73,23 @@ class Launcher:
         self._spawner = self._requests = None
 
     async def _send(self, directory: Path, theirs: socket.socket) -> None:
+        """Send a request, and once more if the spawner turns out to be dead; raises `OSError`."""
+        # One at a time: the event loop tells only one that a socket can be written to.
+        async with asyncio.timeout(_SEND_SECONDS), self._sending:
+            try:
+                await self._send_once(directory, theirs)
+            except ConnectionError:
+                await self._send_once(directory, theirs)
+
+    async def _send_once(self, directory: Path, theirs: socket.socket) -> None:
         await self.open()
-        request = os.fsencode(directory)
-        async with asyncio.timeout(_SEND_SECONDS):
-            while self._requests is not None:
-                try:
-                    socket.send_fds(self._requests, [request], [theirs.fileno()])
-                except BlockingIOError:
-                    await _writable(self._requests)
-                else:
-                    return
+        while self._requests is not None:
+            try:
+                socket.send_fds(self._requests, [os.fsencode(directory)], [theirs.fileno()])
+            except BlockingIOError:
+                await _writable(self._requests)
+            else:
+                return
         raise BrokenPipeError
 
 
