@@ -1,0 +1,1 @@
+"""What tests with real processes share: waiting with a limit, looking at processes, supervisors to be killed."""
