@@ -27,6 +27,7 @@ class Sink:
         self._given = fd
         self._fd = fd
         self._own = False
+        self._turn = asyncio.Lock()
 
     def __enter__(self) -> Self:
         mode = os.fstat(self._given).st_mode
@@ -47,13 +48,17 @@ class Sink:
         self._fd, self._own = self._given, False
 
     async def write(self, data: bytes | memoryview) -> None:
-        """Write all of *data*; raise `BrokenPipeError` if nobody reads any more. Cancelling may cut it anywhere."""
+        """Write all of *data*, in one piece whoever else writes; raise `BrokenPipeError` if nobody reads any more.
+
+        Cancelling may cut it anywhere.
+        """
         left = memoryview(data)
-        while left:
-            try:
-                left = left[os.write(self._fd, left) :]
-            except BlockingIOError:
-                await self._writable()
+        async with self._turn:
+            while left:
+                try:
+                    left = left[os.write(self._fd, left) :]
+                except BlockingIOError:
+                    await self._writable()
 
     async def _writable(self) -> None:
         loop = asyncio.get_running_loop()

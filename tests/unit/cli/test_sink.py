@@ -28,6 +28,22 @@ async def test_a_slow_reader_gets_every_byte_and_the_loop_goes_on() -> None:
         os.close(writer)
 
 
+async def test_what_several_write_at_once_comes_whole_one_after_the_other() -> None:
+    reader, writer = os.pipe()
+    received = bytearray()
+    try:
+        with Sink(writer) as sink:
+            writing = [asyncio.ensure_future(sink.write(letter * 2_000_000)) for letter in (b"a", b"b", b"c")]
+            while len(received) < 6_000_000:
+                await asyncio.sleep(0)
+                received += os.read(reader, 100_000)
+            await asyncio.wait_for(asyncio.gather(*writing), 5)
+        assert received == b"a" * 2_000_000 + b"b" * 2_000_000 + b"c" * 2_000_000
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 async def test_writing_can_be_cancelled_while_nobody_reads() -> None:
     reader, writer = os.pipe()
     try:
