@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gproc.errors import StateError
+from gproc.errors import InvalidArgument, StateError
 from gproc.model import JobId, JobSpec, JobState, JobStatus
 from gproc.model.document import spec_from_document, status_from_document, status_to_document
 from gproc.store.directory import StateDirectory, opened
@@ -29,9 +29,12 @@ from gproc.worker.kernel import boot_id
 from gproc.worker.registry import Entry
 from gproc.worker.tree import start_ticks
 
-__all__ = ["declare_lost", "extent_of", "new_entry", "pending_status", "read_jobs"]
+__all__ = ["declare_lost", "extent_of", "may_have_run", "new_entry", "pending_status", "read_jobs"]
 
 _log = logging.getLogger("gproc.worker")
+
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, InvalidArgument)
+"""What is raised where a whole record does not hold what it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ def read_jobs(state: StateDirectory) -> list[Entry]:
     for job_id in state.job_ids():
         try:
             entries.append(_read_job(state.job(job_id), job_id))
-        except (StateError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (StateError, OSError) as error:
             where = state.set_aside(job_id)
             _log.error("job set aside", extra={"job": job_id, "reason": str(error), "where": str(where)})
     return entries
@@ -61,8 +64,7 @@ def new_entry(spec: JobSpec, status: JobStatus) -> Entry:
         status=status,
         nonce=spec.nonce,
         request_id=spec.request.request_id,
-        grace_seconds=spec.request.stop.grace.total_seconds(),
-        stop_signal=spec.request.stop.signal.name,
+        stop=spec.request.stop,
     )
 
 
@@ -79,16 +81,6 @@ def pending_status(spec: JobSpec) -> JobStatus:
         labels=request.labels,
         created_at=spec.created_at,
     )
-
-
-def final_record(directory: Path) -> JobStatus | None:
-    """Return the final status that is written in *directory*, if there is one."""
-    try:
-        with opened(directory) as fd:
-            status = status_from_document(read_record("status.json", dir_fd=fd))
-    except (StateError, OSError, KeyError, TypeError, ValueError):
-        return None
-    return status if status.is_final else None
 
 
 def extent_of(directory: Path, status: JobStatus) -> Extent:
@@ -119,6 +111,11 @@ def declare_lost(directory: Path) -> JobStatus | None:
         return status
 
 
+def may_have_run(directory: Path) -> bool:
+    """Whether the shim of a job came as far as executing its program: it makes the output file just before."""
+    return (directory / "output").exists()
+
+
 def _read_job(directory: Path, job_id: JobId) -> Entry:
     with opened(directory) as fd:
         stored = _read_stored(fd)
@@ -132,13 +129,16 @@ def _read_job(directory: Path, job_id: JobId) -> Entry:
 
 
 def _read_stored(fd: int) -> _Stored:
-    spec = spec_from_document(read_record("spec.json", dir_fd=fd))
+    try:
+        spec = spec_from_document(read_record("spec.json", dir_fd=fd))
+    except _MALFORMED as error:
+        raise StateError(f"spec.json: not the record of a job: {error!r}") from error
     try:
         document = read_record("status.json", dir_fd=fd)
         status = status_from_document(document)
     except FileNotFoundError:
         return _Stored(spec, None, {})
-    except (StateError, KeyError, TypeError, ValueError) as error:
+    except (StateError, *_MALFORMED) as error:
         _log.error("status record unreadable", extra={"job": spec.id, "reason": str(error)})
         return _Stored(spec, None, {})
     if (status.id, status.owner) != (spec.id, spec.owner):
@@ -188,7 +188,8 @@ def _kill_remains(stored: _Stored) -> None:
         JobCgroup(stored.spec.cgroup).kill()
         JobCgroup(stored.spec.cgroup).remove()
     status = stored.status
-    if status is None or not status.pid or start_ticks(status.pid) != stored.shim.get("start_ticks"):
+    ticks = start_ticks(status.pid) if status is not None and status.pid else None
+    if status is None or not status.pid or ticks is None or ticks != stored.shim.get("start_ticks"):
         return
     try:
         os.killpg(status.pid, signal.SIGKILL)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gproc.errors import GprocError, JobNotFound
-from gproc.model import Identity, JobId, JobState, JobStatus
+from gproc.model import Identity, JobId, JobState, JobStatus, StopPolicy
 from gproc.store.writer import Extent
 from gproc.worker.changes import Changes
 from gproc.worker.link import ShimLink
@@ -22,10 +22,10 @@ class Entry:
     """One job: its latest status, how far its output goes, and the line to its shim while it lives."""
 
     status: JobStatus
-    nonce: str = ""
-    request_id: str = ""
-    grace_seconds: float = 10.0
-    stop_signal: str = "SIGTERM"
+    nonce: str
+    request_id: str
+    stop: StopPolicy
+    """How it is stopped, unless the one who stops it says otherwise."""
     extent: Extent = field(default_factory=Extent)
     link: ShimLink | None = None
     failure: GprocError | None = None

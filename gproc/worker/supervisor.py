@@ -43,6 +43,7 @@ from gproc.model import (
     OutputEvent,
     OutputRange,
     RunAs,
+    StopPolicy,
     make_job_id,
 )
 from gproc.model.document import spec_to_document
@@ -156,6 +157,8 @@ class Supervisor:
         entry = recovery.new_entry(spec, recovery.pending_status(spec))
         self._registry.add(entry)
         await asyncio.shield(self._own(self._launch(spec, entry)))
+        if entry.status.state is JobState.PENDING:
+            raise Unavailable(f"job {entry.id}: its shim is slow to start; ask for the job's status later")
         return entry.status
 
     def _accept(self, request: JobRequest, owner: Identity, run_as: RunAs | None) -> JobSpec:
@@ -187,17 +190,17 @@ class Supervisor:
         try:
             await asyncio.to_thread(_record, directory, spec)
             link = await self._launch_shim(entry, directory)
+            if link.failure is not None:
+                raise link.failure
+            if link.status is None:
+                await self._look_into_silence(entry, link)
         except OSError as error:
-            self._forget(entry, _start_error(error))
-            raise entry.failure from error  # type: ignore[misc]  # set a line above
+            failure = _start_error(error)
+            await self._forget(entry, failure)
+            raise failure from error
         except GprocError as error:
-            self._forget(entry, error)
+            await self._forget(entry, error)
             raise
-        if link.failure is not None:
-            self._forget(entry, link.failure)
-            raise link.failure
-        if link.status is None:
-            await self._give_up(entry, directory)
 
     async def _launch_shim(self, entry: Entry, directory: Path) -> ShimLink:
         """Have a shim started; return the link on which it said how that went, or fell silent."""
@@ -208,15 +211,18 @@ class Supervisor:
             await link.settled(_START_SECONDS)
         return link
 
-    async def _give_up(self, entry: Entry, directory: Path) -> None:
-        """Give up a job whose shim never said a word, unless it lives: then the job may still come."""
+    async def _look_into_silence(self, entry: Entry, link: ShimLink) -> None:
+        """Find out about a job whose shim never said a word; raise `Unavailable` if it certainly was not executed.
+
+        If that is not certain, the job stays, lost: a client that tries again must not run it a second time.
+        """
+        link.close()
         entry.link = None
-        if await asyncio.to_thread(recovery.declare_lost, directory) is None:
-            self._own(self._find_out(entry))
-            raise Unavailable(f"job {entry.id}: its shim is slow to start; ask for the job's status later")
-        error = Unavailable("the job's shim ended before it could start the job; try again")
-        self._forget(entry, error)
-        raise error
+        await self._find_out(entry)
+        if entry.status.state is JobState.LOST and not await asyncio.to_thread(
+            recovery.may_have_run, self._state.job(entry.id)
+        ):
+            raise Unavailable("the job's shim ended before it could start the job; try again")
 
     async def _started(self, entry: Entry) -> JobStatus:
         """Return the status of a job once its start is decided; raise what its start raised."""
@@ -226,15 +232,15 @@ class Supervisor:
             raise entry.failure
         return _current(entry)
 
-    def _forget(self, entry: Entry, error: GprocError) -> None:
+    async def _forget(self, entry: Entry, error: GprocError) -> None:
         """Leave no trace of a job that was never executed."""
         self._registry.discard(entry)
         if entry.link is not None:
             entry.link.close()
-        self._own(asyncio.to_thread(self._state.delete, entry.id))
         entry.failure = error
         entry.status = replace(entry.status, state=JobState.LOST)
         self._changed(entry)
+        await asyncio.to_thread(self._state.delete, entry.id)
 
     # Asking
 
@@ -286,7 +292,9 @@ class Supervisor:
                     yield _current(entry)
             if named and all(entry.status.is_final for entry in named):
                 return
-            if all(told.get(entry.id) is entry.status for entry in watched):
+            # What was removed meanwhile is not remembered: a watch may last for months.
+            told = {entry.id: told[entry.id] for entry in watched}
+            if all(told[entry.id] is entry.status for entry in watched):
                 await self._changes.wait()
 
     # Steering
@@ -307,10 +315,10 @@ class Supervisor:
         """
         entry = self._registry.get(job_id, owner)
         await self._started(entry)
-        seconds = entry.grace_seconds if grace is None else grace.total_seconds()
+        policy = StopPolicy(signal=signal or entry.stop.signal, grace=entry.stop.grace if grace is None else grace)
+        seconds = policy.grace.total_seconds()
         if not entry.status.is_final:
-            name = signal.name if signal else entry.stop_signal
-            await self._ask(entry, "stop", signal=name, grace=seconds, by=owner or LOCAL)
+            await self._ask(entry, "stop", signal=policy.signal.name, grace=seconds, by=owner or LOCAL)
         try:
             async with asyncio.timeout(seconds + _BEYOND_GRACE_SECONDS):
                 return await self.wait(job_id)
@@ -349,7 +357,7 @@ class Supervisor:
         """Ask a job's shim for *what*; a job that ends meanwhile is no such process."""
         try:
             if entry.link is None:
-                raise Unavailable(f"job {entry.id}: its shim does not answer; try again")
+                raise Unavailable(f"job {entry.id}: its shim does not answer; try again")  # noqa: TRY301
             return await entry.link.ask(what, **details)
         except Unavailable:
             with suppress(TimeoutError):
@@ -455,9 +463,13 @@ class Supervisor:
         while time.monotonic() < give_up_at:
             try:
                 status = await asyncio.to_thread(recovery.declare_lost, directory)
-            except (OSError, GprocError) as error:
+            except (FileNotFoundError, StateError) as error:
                 _log.error("job record unreadable", extra={"job": entry.id, "reason": str(error)})
                 status = replace(entry.status, state=JobState.LOST, reason=f"its record cannot be used: {error}")
+            except OSError as error:
+                # Want of descriptors or of disk says nothing about the job: ask again, and make nothing up.
+                _log.warning("job record not reached", extra={"job": entry.id, "reason": error.strerror})
+                status = None
             if status is not None:
                 entry.extent = await asyncio.to_thread(recovery.extent_of, directory, status)
                 entry.status = status
@@ -513,8 +525,10 @@ class Supervisor:
     async def _retain(self) -> None:
         statuses = [entry.status for entry in self._registry]
         for job_id in expired(statuses, self._settings.retention, now=datetime.now(UTC)):
-            _log.info("job expired", extra={"job": job_id})
-            await self.remove(job_id)
+            # Its owner may have removed it since.
+            with suppress(JobNotFound):
+                await self.remove(job_id)
+                _log.info("job expired", extra={"job": job_id})
 
     def _own(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gproc.errors import InvalidArgument, JobNotFound, Unavailable
+from gproc.model import JobRequest, JobState
+from gproc.store.retention import Retention
+from gproc.worker import Supervisor, SupervisorSettings
+
+
+@pytest.fixture
+async def supervisor(tmp_path: Path) -> AsyncIterator[Supervisor]:
+    settings = SupervisorSettings(retention=Retention(age=None, count=0, bytes=None))
+    async with Supervisor(tmp_path / "state", settings) as supervisor:
+        yield supervisor
+        for job in supervisor.list().jobs:
+            await supervisor.stop(job.id, signal=signal.SIGKILL, grace=timedelta(0))
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_retention_goes_on_when_an_owner_removes_a_job_first(supervisor: Supervisor) -> None:
+    jobs = [await supervisor.start("true") for _ in range(2)]
+    for job in jobs:
+        await supervisor.wait(job)
+    await asyncio.gather(supervisor._retain(), supervisor.remove(jobs[1]))
+    assert supervisor.list().jobs == ()
+
+
+async def test_a_stop_with_a_negative_grace_is_refused_and_the_job_goes_on(supervisor: Supervisor) -> None:
+    job = await supervisor.start("sleep", ["60"])
+    with pytest.raises(InvalidArgument, match="grace"):
+        await supervisor.stop(job, grace=timedelta(seconds=-1))
+    assert supervisor.status(job).state is JobState.RUNNING
+    assert (await supervisor.stop(job)).state is JobState.STOPPED
+
+
+async def test_want_of_descriptors_makes_no_job_lost(supervisor: Supervisor) -> None:
+    job = await supervisor.start("sleep", ["60"])
+    entry = supervisor._registry.get(job, None)
+    assert entry.link is not None
+    with no_more_descriptors():
+        entry.link.close()
+        await asyncio.sleep(0.2)
+        assert supervisor.status(job).state is JobState.RUNNING
+    await until(lambda: entry.link)
+    assert (await supervisor.stop(job)).state is JobState.STOPPED
+
+
+async def test_a_job_whose_shim_dies_at_once_is_lost_and_never_run_again(supervisor: Supervisor) -> None:
+    for number in range(5):
+        request = JobRequest(command="sh", args=("-c", "kill -9 $PPID; sleep 60"), request_id=f"request {number}")
+        job = (await supervisor.submit(request)).id
+        assert (await supervisor.submit(request)).id == job
+        assert (await supervisor.wait(job)).state is JobState.LOST
+
+
+async def test_a_request_that_dies_with_the_spawner_leaves_no_trace(supervisor: Supervisor) -> None:
+    spawner = supervisor._launcher.pid
+    assert spawner is not None
+    os.kill(spawner, signal.SIGSTOP)
+    starting = asyncio.ensure_future(supervisor.start("true"))
+    await until(lambda: [entry.link for entry in supervisor._registry if entry.link])
+    (job,) = supervisor.list().jobs
+    os.kill(spawner, signal.SIGKILL)
+    with pytest.raises(Unavailable, match="try again"):
+        await starting
+    with pytest.raises(JobNotFound):
+        supervisor.status(job.id)
+    assert supervisor._state.job_ids() == []
