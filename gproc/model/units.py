@@ -13,7 +13,8 @@ __all__ = ["format_duration", "format_size", "parse_duration", "parse_signal", "
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PLAIN_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?b?)", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,19})(?:\.(\d{1,19}))?\s*([kmgt]?)(i?b?)", re.ASCII | re.IGNORECASE)
+_MAX_SIZE = 2**63 - 1
 _BINARY_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -73,7 +74,13 @@ def parse_size(text: str, field: str = "size") -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise InvalidArgument(field, f"{text!r} is not a size; say 4096, 64K, 256MiB, 1.5G")
-    return int(float(match.group(1)) * 1024 ** _BINARY_POWERS[match.group(2).lower()])
+    whole, fraction = match.group(1), match.group(2) or "0"
+    unit = 1 << 10 * _BINARY_POWERS[match.group(3).lower()]
+    # Not through a float: it would round what is longer than 15 digits.
+    count: int = int(whole) * unit + int(fraction) * unit // 10 ** len(fraction)
+    if count > _MAX_SIZE:
+        raise InvalidArgument(field, f"{text!r} is more than the {_MAX_SIZE} bytes that any file may have")
+    return count
 
 
 def format_size(count: int) -> str:
