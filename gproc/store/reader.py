@@ -109,7 +109,8 @@ class OutputCursor:
         return gap
 
     def _chunk(self, data: bytes | memoryview, stretch: _Stretch) -> Chunk:
-        time = datetime.fromtimestamp(stretch.time_ns / 1e9, UTC)
+        # Rounded down, so that whoever asks for what came since then gets this chunk, too.
+        time = datetime.fromtimestamp(stretch.time_ns // 1000 / 1e6, UTC)
         chunk = Chunk(data, _STREAMS[stretch.kind], self.offset, time)
         self.offset += len(data)
         return chunk
@@ -141,7 +142,7 @@ class OutputCursor:
         return memoryview(buffer)[:count]
 
     def _offset_at(self, since: datetime, extent: Extent) -> int:
-        record = self._index.record(self._index.find_time(int(since.timestamp() * 1e9)))
+        record = self._index.record(self._index.find_time(round(since.timestamp() * 1e6) * 1000))
         return extent.end if record is None else min(record.offset, extent.end)
 
     def _offset_of_last_lines(self, lines: int, extent: Extent) -> int:

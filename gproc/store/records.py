@@ -38,7 +38,7 @@ def encode(document: dict[str, Any]) -> bytes:
 def decode(data: bytes) -> dict[str, Any]:
     """Return the document in *data*; raise `TornRecordError` or `NewerRecordError`."""
     head = _HEAD.match(data)
-    if head is None:
+    if head is None or int(head[1]) == 0:
         raise TornRecordError("not a record of Gproc")
     if int(head[1]) > VERSION:
         raise NewerRecordError(f"written by a newer version of Gproc (record version {int(head[1])})")
