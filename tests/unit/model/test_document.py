@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from signal import Signals
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gproc.model import (
+    JobRequest,
+    JobSpec,
+    JobState,
+    JobStatus,
+    Limits,
+    OutputPolicy,
+    RunAs,
+    StopPolicy,
+    TerminalSize,
+    Usage,
+)
+from gproc.model.document import (
+    format_time,
+    parse_time,
+    spec_from_document,
+    spec_to_document,
+    status_from_document,
+    status_to_document,
+)
+
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+names = st.text(st.characters(exclude_characters="\0=", exclude_categories=["Cs"]), min_size=1, max_size=20)
+counts = st.integers(0, 2**63 - 1)
+times = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - given one
+durations = st.timedeltas(timedelta(0), timedelta(days=10_000))
+
+requests = st.builds(
+    JobRequest,
+    command=names,
+    args=st.lists(texts, max_size=4).map(tuple),
+    env=st.dictionaries(names, texts, max_size=3),
+    working_directory=texts,
+    name=texts,
+    labels=st.dictionaries(names, texts, max_size=3),
+    request_id=texts,
+    timeout=st.none() | durations,
+    stop=st.builds(StopPolicy, signal=st.sampled_from(Signals), grace=durations),
+    stdin=st.booleans(),
+    tty=st.none() | st.builds(TerminalSize, rows=counts, columns=counts),
+    limits=st.builds(
+        Limits,
+        memory_bytes=st.none() | counts,
+        open_files=st.none() | counts,
+        output_bytes=st.none() | counts,
+        output_policy=st.none() | st.sampled_from(OutputPolicy),
+    ),
+)
+specs = st.builds(
+    JobSpec,
+    id=names,
+    owner=names,
+    request=requests,
+    created_at=times,
+    nonce=names,
+    run_as=st.none()
+    | st.builds(
+        RunAs,
+        user=names,
+        uid=counts,
+        gid=counts,
+        groups=st.lists(counts, max_size=3).map(tuple),
+        home=texts,
+        shell=texts,
+    ),
+    reserve_bytes=counts,
+    cgroup=texts,
+)
+statuses = st.builds(
+    JobStatus,
+    id=names,
+    owner=names,
+    state=st.sampled_from(JobState),
+    command=names,
+    args=st.lists(texts, max_size=4).map(tuple),
+    name=texts,
+    labels=st.dictionaries(names, texts, max_size=3),
+    pid=st.none() | counts,
+    exit_code=st.none() | st.integers(0, 255),
+    signal=texts,
+    reason=texts,
+    created_at=st.none() | times,
+    started_at=st.none() | times,
+    ended_at=st.none() | times,
+    output_bytes=counts,
+    dropped_bytes=counts,
+    stopped_by=texts,
+    usage=st.none() | st.builds(Usage, cpu_seconds=st.floats(0, 1e9), max_rss_bytes=counts),
+    limits=st.dictionaries(names, names, max_size=3),
+)
+
+
+@given(specs)
+def test_an_accepted_job_is_the_same_after_a_round_trip_through_json(spec: JobSpec) -> None:
+    assert spec_from_document(json.loads(json.dumps(spec_to_document(spec)))) == spec
+
+
+@given(statuses)
+def test_a_status_is_the_same_after_a_round_trip_through_json(status: JobStatus) -> None:
+    assert status_from_document(json.loads(json.dumps(status_to_document(status)))) == status
+
+
+def test_what_is_absent_is_left_out_and_zero_is_not() -> None:
+    status = JobStatus(id="i", owner="o", state=JobState.EXITED, command="c", exit_code=0)
+    assert status_to_document(status) == {
+        "id": "i",
+        "owner": "o",
+        "state": "exited",
+        "command": "c",
+        "exit_code": 0,
+        "output_bytes": 0,
+        "dropped_bytes": 0,
+    }
+
+
+def test_times_are_written_in_utc_to_the_microsecond() -> None:
+    noon = datetime(2024, 5, 6, 12, 0, tzinfo=timezone(timedelta(hours=2)))
+    assert format_time(noon) == "2024-05-06T10:00:00.000000Z"
+    assert parse_time("2024-05-06T10:00:00Z") == noon
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"id": "i", "owner": "o", "state": "asleep", "command": "c"},
+        {"id": "i", "owner": "o", "state": "exited", "command": "c", "ended_at": "yesterday"},
+        {"id": "i", "owner": "o", "state": "exited", "command": "c", "usage": {"cpu": 1}},
+        {"id": "i", "owner": "o", "state": "exited", "command": "c", "args": 5},
+    ],
+)
+def test_a_document_that_holds_no_status_is_refused(document: dict[str, object]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        status_from_document(document)

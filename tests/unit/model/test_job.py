@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from datetime import timedelta
+
+import pytest
+
+from gproc.errors import InvalidArgument
+from gproc.model import JobRequest, JobState, JobStatus, StopPolicy
+
+
+@pytest.mark.parametrize(
+    ("field", "make"),
+    [
+        ("command", lambda: JobRequest(command="")),
+        ("command", lambda: JobRequest(command="a\0b")),
+        ("args", lambda: JobRequest(command="a", args=("b", "c\0"))),
+        ("args", lambda: JobRequest(command="a", args=("",) * 10_001)),
+        ("env", lambda: JobRequest(command="a", env={"": "x"})),
+        ("env", lambda: JobRequest(command="a", env={"A=B": "x"})),
+        ("env", lambda: JobRequest(command="a", env={"A\0": "x"})),
+        ("env", lambda: JobRequest(command="a", env={"A": "x\0"})),
+        ("working_directory", lambda: JobRequest(command="a", working_directory="/\0")),
+        ("name", lambda: JobRequest(command="a", name="n" * 257)),
+        ("request_id", lambda: JobRequest(command="a", request_id="n" * 257)),
+        ("timeout", lambda: JobRequest(command="a", timeout=timedelta(seconds=-1))),
+        ("stop.grace", lambda: StopPolicy(grace=timedelta(microseconds=-1))),
+    ],
+)
+def test_a2_a_request_that_could_never_run_names_its_field(field: str, make: Callable[[], object]) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        make()
+    assert caught.value.field == field
+    assert str(caught.value).startswith(f"{field}: ")
+
+
+def test_an_empty_argument_and_an_empty_value_are_fine() -> None:
+    request = JobRequest(command="a", args=("",), env={"A": ""})
+    assert (request.args, request.env) == (("",), {"A": ""})
+
+
+def test_a_request_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        JobRequest(command="a").command = "b"  # type: ignore[misc]  # that is what is tested
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (JobStatus(id="i", owner="o", state=JobState.EXITED, command="c", exit_code=0), 0),
+        (JobStatus(id="i", owner="o", state=JobState.EXITED, command="c", exit_code=143), 143),
+        (JobStatus(id="i", owner="o", state=JobState.STOPPED, command="c", signal="SIGTERM"), 143),
+        (JobStatus(id="i", owner="o", state=JobState.SIGNALED, command="c", signal="SIG40"), 168),
+        (JobStatus(id="i", owner="o", state=JobState.LOST, command="c"), 125),
+    ],
+)
+def test_c2_the_code_is_that_of_a_shell_and_125_if_nobody_knows(status: JobStatus, code: int) -> None:
+    assert status.shell_code == code
+
+
+def test_three_states_are_not_final() -> None:
+    assert {state for state in JobState if not state.is_final} == {
+        JobState.PENDING,
+        JobState.RUNNING,
+        JobState.STOPPING,
+    }

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gproc.errors import StateError
+from gproc.store.directory import StateDirectory, opened
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[StateDirectory]:
+    state = StateDirectory(tmp_path / "deep" / "state")
+    state.open()
+    yield state
+    state.close()
+
+
+def test_a_directory_is_made_for_its_owner_alone(state: StateDirectory) -> None:
+    assert [path.stat().st_mode & 0o777 for path in (state.path, state.jobs)] == [0o700, 0o700]
+
+
+def test_e8_a_directory_that_is_in_use_is_refused_and_the_message_says_by_whom(state: StateDirectory) -> None:
+    with pytest.raises(StateError, match=rf"in use by another server \(process {os.getpid()}\)"):
+        StateDirectory(state.path).open()
+
+
+def test_a_directory_that_was_closed_can_be_opened_again(state: StateDirectory) -> None:
+    state.close()
+    state.close()
+    again = StateDirectory(state.path)
+    again.open()
+    again.close()
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
+def test_i6_a_directory_that_others_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    with pytest.raises(StateError, match="others can write to it; run `chmod 700"):
+        StateDirectory(tmp_path).open()
+
+
+def test_i6_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    with pytest.raises(StateError, match="links are not followed"):
+        StateDirectory(tmp_path / "link").open()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_i6_a_directory_of_another_user_is_refused(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    with pytest.raises(StateError, match="belongs to another user"):
+        StateDirectory(tmp_path).open()
+
+
+def test_i6_what_is_no_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StateError, match="choose another with --state-dir"):
+        StateDirectory(tmp_path / "file").open()
+
+
+def test_jobs_are_listed_from_the_oldest_on_and_files_are_none(state: StateDirectory) -> None:
+    for name in ("b", "a", "c"):
+        state.job(name).mkdir()
+    (state.jobs / "file").touch()
+    (state.jobs / "link").symlink_to("a")
+    assert state.job_ids() == ["a", "b", "c"]
+
+
+def test_a_job_that_is_set_aside_twice_is_there_once(state: StateDirectory) -> None:
+    def set_aside(content: str) -> Path:
+        state.job("a").mkdir()
+        (state.job("a") / "spec.json").write_text(content)
+        return state.set_aside("a") / "spec.json"
+
+    assert set_aside("old") == set_aside("new")
+    assert state.job_ids() == []
+    assert set_aside("newest").read_text() == "newest"
+
+
+def test_d11_files_that_are_open_can_be_read_after_their_job_was_deleted(state: StateDirectory) -> None:
+    state.job("a").mkdir()
+    (state.job("a") / "output").write_text("all of it")
+    with (state.job("a") / "output").open() as output:
+        state.delete("a")
+        assert output.read() == "all of it"
+    assert state.job_ids() == []
+    state.delete("a")
+
+
+def test_opening_does_not_follow_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(NotADirectoryError), opened(tmp_path / "link"):
+        pass

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gproc.store.records import NewerRecordError, TornRecordError, decode, encode, read_record, write_record
+
+DOCUMENT = {"id": "x", "é": ["\0", "\udc80", 1.5, None], "nested": {"a": {}}}
+
+
+@pytest.fixture
+def dir_fd(tmp_path: Path) -> Iterator[int]:
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
+
+
+def test_a_record_is_one_line_that_reads_back_equal() -> None:
+    data = encode(DOCUMENT)
+    assert data.count(b"\n") == 1
+    assert data.endswith(b"}\n")
+    assert decode(data) == DOCUMENT
+
+
+def test_e6_a_record_cut_at_any_byte_is_torn() -> None:
+    data = encode(DOCUMENT)
+    for length in range(len(data)):
+        with pytest.raises(TornRecordError):
+            decode(data[:length])
+
+
+def test_e6_every_flipped_bit_is_seen() -> None:
+    data = encode(DOCUMENT)
+    for bit in range(len(data) * 8):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises((TornRecordError, NewerRecordError)):
+            decode(bytes(flipped))
+
+
+def test_e6_a_record_of_a_newer_version_is_told_from_a_torn_one() -> None:
+    with pytest.raises(NewerRecordError, match="record version 2"):
+        decode(encode(DOCUMENT).replace(b'{"gproc":1,', b'{"gproc":2,'))
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"{}\n", b"null", b'{"gproc":1,"crc32":"00000000","record":}\n'])
+def test_what_was_never_a_record_is_torn(data: bytes) -> None:
+    with pytest.raises(TornRecordError):
+        decode(data)
+
+
+def test_a_record_on_disk_is_private_and_replaced_in_one_step(dir_fd: int, tmp_path: Path) -> None:
+    write_record("r.json", {"n": 1}, dir_fd=dir_fd)
+    before = os.open(tmp_path / "r.json", os.O_RDONLY)
+    write_record("r.json", {"n": 2}, dir_fd=dir_fd, durable=False)
+    try:
+        assert decode(os.read(before, 1000)) == {"n": 1}
+    finally:
+        os.close(before)
+    assert read_record("r.json", dir_fd=dir_fd) == {"n": 2}
+    assert (tmp_path / "r.json").stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_record_that_cannot_be_written_leaves_the_old_one(dir_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_record("r.json", {"n": 1}, dir_fd=dir_fd)
+
+    def full(fd: int, data: memoryview) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gproc.store.records.os.write", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_record("r.json", {"n": 2}, dir_fd=dir_fd)
+    assert read_record("r.json", dir_fd=dir_fd) == {"n": 1}
+
+
+def test_short_writes_are_carried_on(dir_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr("gproc.store.records.os.write", lambda fd, data: write(fd, data[:7]))
+    write_record("r.json", DOCUMENT, dir_fd=dir_fd)
+    assert read_record("r.json", dir_fd=dir_fd) == DOCUMENT
+
+
+def test_a_record_that_is_not_there_is_told_from_a_torn_one(dir_fd: int) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_record("r.json", dir_fd=dir_fd)
+
+
+def test_d8_links_are_not_followed(dir_fd: int, tmp_path: Path) -> None:
+    write_record("real.json", {"n": 1}, dir_fd=dir_fd)
+    (tmp_path / "r.json").symlink_to("real.json")
+    (tmp_path / "s.json.new").symlink_to("real.json")
+    with pytest.raises(OSError, match="symbolic links"):
+        read_record("r.json", dir_fd=dir_fd)
+    with pytest.raises(OSError, match="symbolic links"):
+        write_record("s.json", {"n": 2}, dir_fd=dir_fd)
+    assert read_record("real.json", dir_fd=dir_fd) == {"n": 1}

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gproc.store.index import RECORD_BYTES, IndexRecord, Kind, decode
+from gproc.store.writer import Extent, OutputWriter
+
+MS = 1_000_000
+SECOND = 1000 * MS
+
+
+class Disk:
+    """Two files, and a disk below them that can be short of room."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self.output_fd = os.open(directory / "output", flags, 0o600)
+        self.index_fd = os.open(directory / "index", flags, 0o600)
+        self.free: int | None = None
+        self.failure = errno.ENOSPC
+        self.writes = 0
+        self._pwrite = os.pwrite
+        monkeypatch.setattr("gproc.store.writer.os.pwrite", self.pwrite)
+
+    def pwrite(self, fd: int, data: memoryview, offset: int) -> int:
+        self.writes += 1
+        if self.free is None:
+            return self._pwrite(fd, data, offset)
+        if not self.free:
+            raise OSError(self.failure, os.strerror(self.failure))
+        # A write that does not fit is short, and the next one fails.
+        written = self._pwrite(fd, data[: self.free], offset)
+        self.free -= written
+        return written
+
+    @property
+    def output(self) -> bytes:
+        return os.pread(self.output_fd, 1 << 20, 0)
+
+    @property
+    def index(self) -> list[IndexRecord | None]:
+        data = os.pread(self.index_fd, 1 << 20, 0)
+        return [decode(data, position) for position in range(0, len(data) // RECORD_BYTES * RECORD_BYTES, RECORD_BYTES)]
+
+    def close(self) -> None:
+        os.close(self.output_fd)
+        os.close(self.index_fd)
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    disk = Disk(tmp_path, monkeypatch)
+    yield disk
+    disk.close()
+
+
+def test_bytes_of_both_streams_stand_in_their_order_of_arrival(disk: Disk) -> None:
+    writer = OutputWriter(disk.output_fd, disk.index_fd)
+    writer.append(Kind.STDOUT, b"one ", 1)
+    writer.append(Kind.STDERR, memoryview(b"two "), 2)
+    writer.append(Kind.STDOUT, b"three", 3)
+    assert disk.output == b"one two three"
+    assert disk.index == [
+        IndexRecord(0, 1, Kind.STDOUT),
+        IndexRecord(4, 2, Kind.STDERR),
+        IndexRecord(8, 3, Kind.STDOUT),
+    ]
+    assert (writer.extent, writer.dropped) == (Extent(13, 13), 0)
+
+
+def test_one_stream_gets_a_record_every_ten_milliseconds_at_most(disk: Disk) -> None:
+    writer = OutputWriter(disk.output_fd, disk.index_fd)
+    for now in range(0, 30 * MS, MS):
+        writer.append(Kind.STDOUT, b"x", now)
+    assert [record.time_ns for record in disk.index if record] == [0, 10 * MS, 20 * MS]
+
+
+def test_e12_times_never_fall_when_the_clock_does(disk: Disk) -> None:
+    writer = OutputWriter(disk.output_fd, disk.index_fd)
+    day = 86400 * SECOND
+    for kind, now in ((Kind.STDOUT, day), (Kind.STDERR, 0), (Kind.STDOUT, 2 * day)):
+        writer.append(kind, b"x", now)
+    assert [record.time_ns for record in disk.index if record] == [day, day, 2 * day]
+
+
+def test_d7_a_short_write_keeps_what_fits_and_counts_the_rest(disk: Disk) -> None:
+    writer = OutputWriter(disk.output_fd, disk.index_fd)
+    disk.free = RECORD_BYTES + 3
+    writer.append(Kind.STDOUT, b"abcdef", 0)
+    assert (writer.extent, writer.dropped) == (Extent(6, 3), 3)
+    assert disk.output == b"abc"
+
+
+def test_d7_on_a_full_disk_nothing_is_tried_again_before_a_moment_has_passed(disk: Disk) -> None:
+    writer = OutputWriter(disk.output_fd, disk.index_fd)
+    disk.free = 0
+    writer.append(Kind.STDOUT, b"abc", SECOND)
+    tried = disk.writes
+    writer._looked_ns = SECOND
+    for now in range(SECOND, SECOND + 100 * MS, MS):
+        writer.append(Kind.STDOUT, b"abc", now)
+    assert disk.writes == tried
+    assert (writer.extent, writer.dropped) == (Extent(303, 0), 303)
+
+
+def test_d7_when_there_is_room_again_the_gap_is_exact(disk: Disk) -> None:
+    writer = OutputWriter(disk.output_fd, disk.index_fd)
+    writer.append(Kind.STDOUT, b"abc", 0)
+    disk.free = 0
+    writer.append(Kind.STDERR, b"lost", SECOND)
+    disk.free = None
+    writer._looked_ns = SECOND
+    writer.append(Kind.STDOUT, b"back", 2 * SECOND)
+    assert disk.output == b"abc\0\0\0\0back"
+    assert disk.index == [
+        IndexRecord(0, 0, Kind.STDOUT),
+        IndexRecord(3, 2 * SECOND, Kind.GAP),
+        IndexRecord(7, 2 * SECOND, Kind.STDOUT),
+    ]
+    assert (writer.extent, writer.dropped) == (Extent(11, 11), 4)
+
+
+@pytest.mark.parametrize("room", range(2 * RECORD_BYTES))
+def test_d7_records_cut_anywhere_are_written_whole_at_the_next_time(disk: Disk, room: int) -> None:
+    writer = OutputWriter(disk.output_fd, disk.index_fd)
+    disk.free = 0
+    writer.append(Kind.STDOUT, b"lost", 0)
+    disk.free, writer._looked_ns = room, 0
+    writer.append(Kind.STDERR, b"lost too", SECOND)
+    disk.free, writer._looked_ns = None, SECOND
+    writer.append(Kind.STDOUT, b"back", 2 * SECOND)
+    assert disk.index == [IndexRecord(0, 2 * SECOND, Kind.GAP), IndexRecord(12, 2 * SECOND, Kind.STDOUT)]
+    assert (writer.extent, writer.dropped) == (Extent(16, 16), 12)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EDQUOT, errno.EFBIG])
+def test_d8_a_failing_disk_is_the_same_to_the_job_as_a_full_one(disk: Disk, number: int) -> None:
+    writer = OutputWriter(disk.output_fd, disk.index_fd)
+    disk.free, disk.failure = RECORD_BYTES, number
+    writer.append(Kind.STDOUT, b"abc", 0)
+    assert (writer.extent, writer.dropped) == (Extent(3, 0), 3)
+
+
+def test_d6_what_goes_beyond_the_cap_is_dropped_to_the_byte(disk: Disk) -> None:
+    writer = OutputWriter(disk.output_fd, disk.index_fd, cap=5)
+    writer.append(Kind.STDOUT, b"abc", 0)
+    full = [writer.is_full]
+    writer.append(Kind.STDERR, b"defg", 0)
+    full.append(writer.is_full)
+    writer.append(Kind.STDOUT, b"hi", SECOND)
+    assert full == [False, True]
+    assert disk.output == b"abcde"
+    assert (writer.extent, writer.dropped) == (Extent(9, 5), 4)
+
+
+def test_d6_a_job_that_wrote_exactly_its_cap_is_not_full(disk: Disk) -> None:
+    writer = OutputWriter(disk.output_fd, disk.index_fd, cap=3)
+    writer.append(Kind.STDOUT, b"abc", 0)
+    assert (writer.is_full, writer.dropped) == (False, 0)
+
+
+def test_d6_a_gap_counts_towards_the_cap_like_the_bytes_it_stands_for(disk: Disk) -> None:
+    writer = OutputWriter(disk.output_fd, disk.index_fd, cap=5)
+    disk.free = 0
+    writer.append(Kind.STDOUT, b"lost", 0)
+    disk.free, writer._looked_ns = None, 0
+    writer.append(Kind.STDOUT, b"ab", SECOND)
+    assert disk.output == b"\0\0\0\0a"
+    assert (writer.extent, writer.dropped) == (Extent(6, 5), 5)
+
+
+def test_the_reserve_of_the_disk_is_left_alone(disk: Disk) -> None:
+    about = os.fstatvfs(disk.output_fd)
+    writer = OutputWriter(disk.output_fd, disk.index_fd, reserve=about.f_blocks * about.f_frsize + 1)
+    writer.append(Kind.STDOUT, b"abc", SECOND)
+    assert (writer.extent, writer.dropped, disk.output) == (Extent(3, 0), 3, b"")
