@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import resource
+
+from gproc.model import Limits
+from gproc.worker.limits import ENFORCED, plan_limits
+
+EVERYTHING = Limits(
+    memory_bytes=2**30,
+    processes=10,
+    open_files=20,
+    cpu_seconds=30,
+    file_size_bytes=40,
+    core_bytes=50,
+    output_bytes=60,
+    cpu_millis=1500,
+)
+NONE: frozenset[str] = frozenset()
+ALL = frozenset({"memory", "pids", "cpu"})
+
+
+def test_f4_without_limits_a_job_only_leaves_no_core() -> None:
+    plan = plan_limits(Limits(), controllers=ALL, is_root=False)
+    assert plan.rlimits == ((resource.RLIMIT_CORE, 0),)
+    assert (plan.cgroup_files, plan.report) == ((), {})
+
+
+def test_f4_each_limit_is_reported_as_it_is_held_without_cgroups() -> None:
+    plan = plan_limits(EVERYTHING, controllers=NONE, is_root=False)
+    assert plan.cgroup_files == ()
+    assert dict(plan.rlimits)[resource.RLIMIT_NOFILE] == 20
+    assert dict(plan.rlimits)[resource.RLIMIT_NPROC] == 10
+    assert set(plan.report) == {
+        "memory_bytes",
+        "processes",
+        "open_files",
+        "cpu_seconds",
+        "file_size_bytes",
+        "core_bytes",
+        "output_bytes",
+        "cpu_millis",
+    }
+    assert plan.report["cpu_millis"].startswith("unavailable: ")
+
+
+def test_f4_root_is_told_that_the_number_of_processes_is_not_held() -> None:
+    assert (
+        plan_limits(Limits(processes=5), controllers=NONE, is_root=True).report["processes"].startswith("unavailable")
+    )
+
+
+def test_f4_with_controllers_the_job_is_held_as_a_whole() -> None:
+    plan = plan_limits(EVERYTHING, controllers=ALL, is_root=True)
+    assert dict(plan.cgroup_files) == {
+        "memory.max": str(2**30),
+        "memory.oom.group": "1",
+        "cpu.max": "150000 100000",
+        "pids.max": "10",
+    }
+    assert resource.RLIMIT_NPROC not in dict(plan.rlimits)
+    assert set(plan.report.values()) == {ENFORCED}
