@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from signal import Signals
@@ -101,7 +102,9 @@ class Process:
                 async with asyncio.timeout(policy.grace.total_seconds()):
                     await self.done.wait()
             except TimeoutError:
-                self.signal(signal.SIGKILL)
+                # It may have ended at the same moment.
+                with suppress(JobFinished):
+                    self.signal(signal.SIGKILL)
         return await self.wait()
 
     async def wait(self) -> ProcessStatus:

@@ -10,7 +10,7 @@ The shim speaks first::
 
 and the server asks::
 
-    {"ask": "stop", "seq": N, "signal": N, "grace": SECONDS, "by": OWNER}
+    {"ask": "stop", "seq": N, "signal": NAME, "grace": SECONDS, "by": OWNER}
     {"ask": "signal", "seq": N, "signal": N}
 
 Both ignore fields and messages that they do not know, so either may be newer than the other by one version. Every

@@ -22,9 +22,9 @@ class Entry:
     """One job: its latest status, how far its output goes, and the line to its shim while it lives."""
 
     status: JobStatus
-    nonce: str
-    request_id: str
-    stop: StopPolicy
+    nonce: str = ""
+    request_id: str = ""
+    stop: StopPolicy = field(default_factory=StopPolicy)
     """How it is stopped, unless the one who stops it says otherwise."""
     extent: Extent = field(default_factory=Extent)
     link: ShimLink | None = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from gproc.model import JobSpec, JobState, JobStatus, StopPolicy, Usage
@@ -20,13 +21,6 @@ __all__ = ["Job"]
 _KILL_AGAIN_SECONDS = 0.02
 _PATIENCE_WITH_THE_KERNEL = 100
 _KILL_ROUNDS = 20
-
-
-@dataclass(slots=True)
-class _Ending:
-    """How the program ended, in the kernel's words."""
-
-    wait_status: int
 
 
 class Job:
@@ -50,7 +44,8 @@ class Job:
         self._pid = status.pid or 0
         self._phase = Phase.RUNNING
         self._cause: Cause | None = None
-        self._ending: _Ending | None = None
+        self._wait_status: int | None = None
+        """How the program ended, in the kernel's words; None while it runs."""
         self._cpu_seconds = 0.0
         self._max_rss = 0
         self._kills = 0
@@ -82,6 +77,9 @@ class Job:
 
     def signal(self, number: int) -> None:
         """Send signal *number* to the program's process group; raises `OSError`."""
+        # Once the program is reaped, only a member that is a descendant of ours proves whose group this number is.
+        if self._wait_status is not None and not any(_group_of(pid) == self._pid for pid in descendants(os.getpid())):
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         os.killpg(self._pid, number)
 
     def reap(self) -> None:
@@ -90,7 +88,7 @@ class Job:
             try:
                 pid, wait_status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
-                if self._ending is not None:
+                if self._wait_status is not None:
                     self._happened(Event.TREE_EMPTY)
                 return
             if pid == 0:
@@ -98,7 +96,7 @@ class Job:
             self._cpu_seconds += usage.ru_utime + usage.ru_stime
             self._max_rss = max(self._max_rss, usage.ru_maxrss * 1024)
             if pid == self._pid:
-                self._ending = _Ending(wait_status)
+                self._wait_status = wait_status
                 self._happened(Event.PROGRAM_ENDED)
 
     def _time_over(self) -> None:
@@ -172,7 +170,7 @@ class Job:
     def _finish(self) -> None:
         self._loop.cancel("timeout")
         self._loop.cancel("grace")
-        wait_status = self._ending.wait_status if self._ending else 0
+        wait_status = self._wait_status or 0
         was_signaled = os.WIFSIGNALED(wait_status)
         ended_at = datetime.now(UTC)
         started_at = self.status.started_at or ended_at
@@ -198,6 +196,13 @@ class Job:
         usage = cgroup.usage(measured)
         cgroup.remove()
         return usage
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _natural_reason(wait_status: int) -> str:

@@ -102,7 +102,6 @@ class Shim:
         except GprocError as error:
             _say_failed(self._control, error, getattr(error, "errno", 0))
             return
-        self._announced_status = self._job.status
         while not self._is_written:
             self._loop.turn()
             self._announce()
@@ -148,6 +147,7 @@ class Shim:
         self._write_status(durable=False)
         self._links.listen("shim.sock")
         self._links.add(self._control)
+        self._announced_status = self._job.status
         # It may have ended before anybody listened.
         self._job.reap()
 
@@ -204,6 +204,9 @@ class Shim:
                     number, text = errno.ENOSYS, "this shim does not know how"
         except OSError as error:
             number, text = error.errno or errno.EIO, error.strerror or ""
+        except (KeyError, TypeError, ValueError, OverflowError, GprocError) as error:
+            # Whatever a server may say, the job goes on.
+            number, text = errno.EINVAL, f"not understood: {error}"
         link.send({"answer": message.get("seq"), "errno": number, "message": text})
 
     def _tree_is_empty(self) -> None:
