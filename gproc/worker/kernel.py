@@ -11,7 +11,6 @@ from functools import cache
 __all__ = [
     "become_subreaper",
     "boot_id",
-    "die_with_parent",
     "forbid_new_privileges",
     "name_process",
     "read_file",
@@ -19,7 +18,6 @@ __all__ = [
     "widen_pipe",
 ]
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -30,11 +28,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def become_subreaper() -> None:
     """Adopt descendants whose parents die, instead of leaving them to process 1."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def die_with_parent(signal: int) -> None:
-    """Have the kernel send *signal* to this process when its parent dies."""
-    _prctl(_PR_SET_PDEATHSIG, signal)
 
 
 def forbid_new_privileges() -> None:

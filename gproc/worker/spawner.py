@@ -1,11 +1,12 @@
 """The spawner: a warm interpreter that turns into shims.
 
 Starting an interpreter for each job would cost some 20 ms and 9 MB. So one is started early, imports what a shim
-needs, freezes its heap so that the garbage collector leaves shared pages alone, and forks on request. It has one
-thread, no event loop and no other descriptors; it ends when the server's end of its socket is closed.
+needs, freezes its heap so that the garbage collector leaves shared pages alone, and forks shims. One shim always stands
+by, so that a job does not wait for a fork. The spawner has one thread and no event loop; it ends when the server's end
+of its socket is closed.
 
 A request is one datagram: the job directory, and with it the descriptor of a socket on which the new shim speaks to
-the server.
+the server. It is handed to the shim that stands by, and the next one is forked.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import NoReturn
 from gproc.errors import GprocError, QuotaExceeded
 from gproc.worker import kernel
 from gproc.worker.protocol import failure
-from gproc.worker.shim.main import Shim, run_shim
+from gproc.worker.shim.main import Shim, detach, run_shim
 from gproc.worker.tree import children, descendants, signal_each
 
 __all__ = ["main"]
@@ -46,8 +47,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGCHLD, _reap)
     gc.collect()
     gc.freeze()
-    while _serve_one(requests):
-        pass
+    _serve(requests)
     sys.exit(0)
 
 
@@ -65,11 +65,39 @@ def _rehearse() -> None:
             os.chdir("/")
 
 
-def _serve_one(requests: socket.socket) -> bool:
-    data, fds, _, _ = socket.recv_fds(requests, _MAX_REQUEST, 1)
-    if not data or not fds:
-        return False
-    control = socket.socket(fileno=fds[0])
+def _serve(requests: socket.socket) -> None:
+    while True:
+        standby = None
+        with suppress(OSError):
+            standby = _fork_shim(requests)
+        request, fds, _, _ = socket.recv_fds(requests, _MAX_REQUEST, 1)
+        if not request or not fds:
+            return
+        with socket.socket(fileno=fds[0]) as control:
+            try:
+                _hand_over(request, control, standby or _fork_shim(requests, control))
+            except ConnectionError:
+                # Somebody killed the shim that stood by: the job gets one that was just forked.
+                _hand_over(request, control, _fork_shim(requests, control))
+            except OSError as error:
+                _refuse(control, error)
+
+
+def _hand_over(request: bytes, control: socket.socket, shim: socket.socket) -> None:
+    with shim:
+        socket.send_fds(shim, [request], [control.fileno()])
+
+
+def _refuse(control: socket.socket, error: OSError) -> None:
+    """Tell the server that there is no shim for its job."""
+    reason = QuotaExceeded(f"the server cannot start another process now ({error.strerror}); try again later")
+    with suppress(OSError):
+        control.sendall(failure(reason, error.errno or 0))
+
+
+def _fork_shim(*held: socket.socket) -> socket.socket:
+    """Fork a shim that waits for a job; return the socket on which it waits. *held* are not for it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # Held back until the child is known as a shim: what is not a shim gets killed.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
     try:
@@ -77,16 +105,27 @@ def _serve_one(requests: socket.socket) -> bool:
         if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            requests.close()
-            run_shim(data.decode("utf-8", "surrogateescape"), control)
+            for other in (ours, *held):
+                other.close()
+            _stand_by(theirs)
         _shims.add(pid)
-    except OSError as error:
-        reason = QuotaExceeded(f"the server cannot start another process now ({error.strerror}); try again later")
-        control.sendall(failure(reason, error.errno or 0))
+    except OSError:
+        ours.close()
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
-    control.close()
-    return True
+        theirs.close()
+    return ours
+
+
+def _stand_by(orders: socket.socket) -> NoReturn:
+    """Be a shim without a job, until there is one, or the spawner is gone."""
+    detach()
+    request, fds, _, _ = socket.recv_fds(orders, _MAX_REQUEST, 1)
+    if not request or not fds:
+        os._exit(0)
+    orders.close()
+    run_shim(os.fsdecode(request), socket.socket(fileno=fds[0]))
 
 
 def _reap(_number: int, _frame: object) -> None:

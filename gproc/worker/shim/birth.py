@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import resource
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,9 @@ def bring_to_life(spec: JobSpec, *, stdout: int, stderr: int) -> Born:
     cgroup, controllers = _make_cgroup(spec.cgroup)
     runs_as_root = (spec.run_as.uid if spec.run_as else os.geteuid()) == 0
     limits = plan_limits(spec.request.limits, controllers=controllers, is_root=runs_as_root)
+    if spec.request.limits.core_bytes is None:
+        # For the shim as well: then nothing is left to be set in the child, and it is launched faster.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     plan = _plan(spec, (null, stdout, stderr), limits, cgroup)
     try:
@@ -64,7 +68,7 @@ def _plan(spec: JobSpec, standard: tuple[int, int, int], limits: LimitPlan, cgro
         run_as=run_as,
         rlimits=limits.rlimits,
         cgroup_procs=cgroup.procs if cgroup else "",
-        dies_with_parent=True,
+        closes_on_exec=True,
     )
 
 

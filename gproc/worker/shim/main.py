@@ -28,16 +28,15 @@ from gproc.worker.shim.loop import Loop
 from gproc.worker.shim.pump import Pump
 from gproc.worker.tree import start_ticks
 
-__all__ = ["run_shim"]
+__all__ = ["Shim", "detach", "run_shim"]
 
 _DRAIN_SECONDS = 1.0
 _WRITE_AGAIN_SECONDS = 0.5
 
 
 def run_shim(directory: str, control: socket.socket) -> NoReturn:
-    """Be the shim of the job in *directory*; *control* leads to the server that asked for it."""
+    """Be the shim of the job in *directory*, detached already; *control* leads to the server that asked for it."""
     try:
-        _detach()
         os.chdir(directory)
         Shim(control).run()
     except BaseException as error:  # noqa: BLE001 - the last place where anything can be said
@@ -47,10 +46,9 @@ def run_shim(directory: str, control: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def _detach() -> None:
-    """Leave the spawner's session and signals; adopt orphans; be no victim when memory is short."""
+def detach() -> None:
+    """Leave the spawner's session and signals; adopt orphans."""
     os.setsid()
-    kernel.set_oom_score(-900)
     for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     kernel.name_process("gproc-shim")
@@ -128,6 +126,8 @@ class Shim:
         finally:
             os.close(stdout)
             os.close(stderr)
+        # Only now: the job should stay as likely a victim as it was.
+        kernel.set_oom_score(-900)
         request = self._spec.request
         status = JobStatus(
             id=self._spec.id,
