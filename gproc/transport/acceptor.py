@@ -101,7 +101,8 @@ class Acceptor:
         self._limits = limits
         self._log = log
         self._loop = asyncio.get_running_loop()
-        self._pending: dict[_Arrival, None] = {}
+        self._pending: dict[_Arrival, None] = {}  # in the order of arrival
+        self._tasks: set[asyncio.Task[None]] = set()  # theirs, and those of handshakes that were dropped
         self._resume: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -124,9 +125,8 @@ class Acceptor:
 
     async def wait_closed(self) -> None:
         """Wait until the last handshake is dropped."""
-        while self._pending:
-            await asyncio.wait([arrival.task for arrival in self._pending if arrival.task is not None])
-            await asyncio.sleep(0)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(_AT_ONCE):
@@ -161,14 +161,16 @@ class Acceptor:
         arrival = _Arrival(sock, peer)
         self._pending[arrival] = None
         arrival.task = self._loop.create_task(self._shake_hands(arrival))
-        arrival.task.add_done_callback(lambda _: self._settled(arrival))
+        self._tasks.add(arrival.task)
+        arrival.task.add_done_callback(lambda task: self._settled(arrival, task))
 
     def _drop(self, arrival: _Arrival) -> None:
         self._pending.pop(arrival, None)
         if arrival.task is not None:
             arrival.task.cancel()
 
-    def _settled(self, arrival: _Arrival) -> None:
+    def _settled(self, arrival: _Arrival, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         self._pending.pop(arrival, None)
         if not arrival.is_taken:
             arrival.sock.close()

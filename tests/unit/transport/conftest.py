@@ -1,6 +1,7 @@
 """Real TLS on loopback, a small service, and a peer that sends any frames it likes."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -216,6 +217,11 @@ class Peer:
         self.encoder = Encoder()
         self.decoder = Decoder()
         self.received: list[Frame] = []
+
+    def shrink_buffers(self) -> None:
+        """Let the system keep little for us, so that it shows soon when we do not read."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
     async def send_bytes(self, data: bytes) -> None:
         self.writer.write(data)

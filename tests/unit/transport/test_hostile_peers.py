@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -74,11 +75,14 @@ async def test_h2_h3_h6_a_flood_of_frames_that_carry_nothing_ends_the_connection
 
 
 async def test_h2_answers_to_a_peer_that_does_not_read_are_bounded(serve: Any, lines: Any, until: Until) -> None:
-    serving = await serve(limits=TransportLimits(control_frames=10_000_000))
+    serving = await serve(limits=TransportLimits(control_frames=10_000_000, first_request_timeout=60))
     async with serving.peer() as peer:
         peer.writer.transport.pause_reading()
+        peer.shrink_buffers()
         pings = PingFrame(0, opaque_data=b"12345678").serialize() * 1000
         await until(lambda: bool(serving.server.connections))
+        (connection,) = serving.server.connections
+        connection._pipe.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         while serving.server.connections:
             peer.writer.write(pings)
             try:
@@ -351,3 +355,57 @@ async def test_headers_of_a_refused_request_are_the_only_answer(serve: Any) -> N
         await peer.read_until(PingFrame)
         frames = [frame for frame in peer.received if frame.stream_id == 1]
         assert [type(frame) for frame in frames] == [HeadersFrame]
+
+
+async def test_h9_too_many_malformed_requests_end_the_connection(serve: Any, lines: Any) -> None:
+    serving = await serve(limits=TransportLimits(resets=50))
+    async with serving.peer() as peer:
+        for number in range(1, 121, 2):
+            peer.writer.write(peer.headers(number, "/no/such", end=True).serialize())
+        await peer.read_to_end()
+    assert lines() == ["connection aborted: too many requests had to be refused"]
+
+
+async def test_h1_streams_that_we_must_reset_count_as_resets(serve: Any, lines: Any, until: Until) -> None:
+    serving = await serve(limits=TransportLimits(resets=2))
+    async with serving.peer() as peer:
+        for number in (1, 3):
+            await peer.send(peer.headers(number, "/test.Service/Hang"), peer.message(number, b"x"))
+            await peer.send(WindowUpdateFrame(number, 2**31 - 1))
+            assert (await peer.read_until(RstStreamFrame, number)).error_code == 3
+        await until(lambda: serving.service.cancelled == serving.service.started)
+        await peer.send(peer.headers(5, "/test.Service/Hang"), WindowUpdateFrame(5, 2**31 - 1))
+        await peer.read_to_end()
+    assert lines() == ["connection aborted: too many streams had to be reset"]
+
+
+async def test_h16_a_client_that_goes_away_with_an_error_is_let_go(serve: Any, until: Until) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/test.Service/Hang"), peer.message(1, b"x"))
+        await serving.service.running.wait()
+        await peer.send(GoAwayFrame(0, error_code=1))
+        await peer.read_to_end()
+    await until(lambda: serving.service.cancelled == 1)
+
+
+async def test_padding_is_no_data_and_is_given_back(serve: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        padded = DataFrame(1, data=b"", pad_length=200, flags=["PADDED"])
+        await peer.send(peer.headers(1), *[padded] * 1000, peer.message(1, b"x"))
+        assert (await peer.read_until(DataFrame, 1)).data == b"\0\0\0\0\x01x"
+
+
+async def test_a_reader_that_rests_and_goes_on_gets_everything(serve: Any, until: Until) -> None:
+    serving = await serve()
+    serving.service.output = bytes(24_000_000)
+    async with serving.peer() as peer:
+        much = SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        await peer.send(much, WindowUpdateFrame(0, 2**30))
+        await peer.send(peer.headers(1, "/test.Service/Get"), peer.message(1, b"0"))
+        await until(lambda: any(not connection.write_ready.is_set() for connection in serving.server.connections))
+        received = 0
+        while received < 24_000_000:
+            received += len((await peer.read_until(DataFrame, 1)).data)
+        assert (await peer.read_status(1))["grpc-status"] == OK

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import resource
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from gproc.transport import ConnectionLost, Refusal, ServerConnection, TransportLimits, connection_of
+from gproc.transport import ConnectionLost, HardenedServer, Refusal, ServerConnection, TransportLimits, connection_of
 from gproc.transport.acceptor import listen
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
@@ -276,3 +277,38 @@ async def test_the_log_stays_quiet_about_honest_clients(serve: Any, caplog: pyte
         for number in range(300):
             assert await stub.echo(str(number).encode()) == str(number).encode()
     assert caplog.messages == []
+
+
+async def test_a_timeout_of_the_handlers_own_is_a_fault_of_the_server(serve: Any) -> None:
+    serving = await serve()
+
+    async def late(stream: Any) -> None:
+        raise TimeoutError("the disk is slow")
+
+    path = "/test.Service/Echo"
+    serving.server._mapping[path] = serving.server._mapping[path]._replace(func=late)
+    async with serving.stub() as stub:
+        with pytest.raises(GRPCError, match="internal error") as caught:
+            await stub.echo(b"x", timeout=30)
+        assert caught.value.status is Status.INTERNAL
+
+
+async def test_a_server_that_was_never_started_can_be_closed() -> None:
+    server = HardenedServer([])
+    with pytest.raises(RuntimeError, match="not started"):
+        server.replace_ssl(ssl.create_default_context())
+    assert server.addresses == []
+    server.close()
+    await server.wait_closed()
+
+
+async def test_closing_drops_handshakes_in_progress(serve: Any, until: Until) -> None:
+    serving = await serve()
+    reader, writer = await asyncio.open_connection("localhost", serving.server.port)
+    await until(lambda: bool(serving.server._acceptor._pending))
+    serving.server.close()
+    await serving.server.wait_closed()
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
