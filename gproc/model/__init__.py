@@ -14,9 +14,10 @@ from gproc.model.job import (
     Usage,
 )
 from gproc.model.output import Chunk, End, Gap, OutputEvent, OutputRange, Stream
-from gproc.model.state import JobState
+from gproc.model.state import LIVE_STATES, JobState
 
 __all__ = [
+    "LIVE_STATES",
     "Chunk",
     "End",
     "Gap",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["JobState"]
+__all__ = ["LIVE_STATES", "JobState"]
 
 
 class JobState(Enum):
@@ -22,7 +22,8 @@ class JobState(Enum):
     @property
     def is_final(self) -> bool:
         """Whether nothing more will happen: the job and all it started are gone."""
-        return self not in _LIVE
+        return self not in LIVE_STATES
 
 
-_LIVE = frozenset({JobState.PENDING, JobState.RUNNING, JobState.STOPPING})
+LIVE_STATES = frozenset({JobState.PENDING, JobState.RUNNING, JobState.STOPPING})
+"""The states of jobs that are not over."""

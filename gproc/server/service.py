@@ -19,7 +19,7 @@ from h2.exceptions import ProtocolError
 
 from gproc import wire
 from gproc.errors import GprocError, InternalError, InvalidArgument, Unimplemented
-from gproc.model import Identity, JobRequest, JobState, JobStatus, OutputEvent
+from gproc.model import LIVE_STATES, Identity, JobRequest, JobStatus, OutputEvent
 from gproc.server.followers import Follower, Followers
 from gproc.server.ledger import Ledger
 from gproc.server.log import EventLog, describe
@@ -34,7 +34,6 @@ __all__ = ["Access", "JobService"]
 _Stream = Stream[Any, Any]
 _Handle = Callable[[_Stream], Awaitable[None]]
 
-_LIVE = frozenset(state for state in JobState if not state.is_final)
 _COUNTED_AT_ONCE = 1000
 
 
@@ -198,7 +197,7 @@ class JobService:
         """Return how many jobs of *owner* are not final, those that are just being started included."""
         count, token = 0, ""
         while True:
-            page = self.supervisor.list(owner=owner, states=_LIVE, page_size=_COUNTED_AT_ONCE, page_token=token)
+            page = self.supervisor.list(owner=owner, states=LIVE_STATES, page_size=_COUNTED_AT_ONCE, page_token=token)
             count, token = count + len(page.jobs), page.next_page_token
             if not token:
                 return count

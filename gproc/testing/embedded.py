@@ -15,7 +15,7 @@ from signal import SIGKILL
 
 from gproc.client import Client
 from gproc.errors import JobNotFound, Unavailable
-from gproc.model import Identity, JobId, JobState
+from gproc.model import LIVE_STATES, Identity, JobId
 from gproc.server.app import RunningServer, open_server
 from gproc.server.options import ServeOptions
 from gproc.server.policy import Quotas, Rule
@@ -24,7 +24,6 @@ from gproc.worker import Supervisor
 
 __all__ = ["EmbeddedServer", "embedded_server", "end_jobs", "make_options"]
 
-_LIVE = frozenset(state for state in JobState if not state.is_final)
 _PAGE = 1000
 _END_SECONDS = 30.0
 _PAUSE = 0.02
@@ -115,7 +114,7 @@ def make_options(
 async def end_jobs(supervisor: Supervisor) -> None:
     """Kill all jobs and return when they are gone; raise `TimeoutError` if that takes too long."""
     async with asyncio.timeout(_END_SECONDS):
-        while live := supervisor.list(states=_LIVE, page_size=_PAGE).jobs:
+        while live := supervisor.list(states=LIVE_STATES, page_size=_PAGE).jobs:
             await asyncio.gather(*(_end_job(supervisor, job.id) for job in live))
 
 

@@ -57,9 +57,9 @@ async def _ask(client: Client, query: dict[str, Any], limit: int | None) -> list
 
 
 def _query(*, states: tuple[str, ...], running: bool, labels: tuple[str, ...], name: str) -> dict[str, Any]:
-    from gproc.model import JobState
+    from gproc.model import LIVE_STATES, JobState
 
     wanted = {JobState(state) for state in states}
     if running:
-        wanted |= {state for state in JobState if not state.is_final}
+        wanted |= LIVE_STATES
     return {"states": frozenset(wanted), "labels": pairs(labels, "--label"), "name": name}

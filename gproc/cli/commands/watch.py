@@ -50,12 +50,11 @@ async def _watch(client: Client, jobs: Sequence[str], *, in_panes: bool) -> int:
 
 
 async def _first(client: Client, jobs: Sequence[str]) -> list[JobStatus]:
-    from gproc.model import JobState
+    from gproc.model import LIVE_STATES
 
     if jobs:
         return [await client.status(job_id) for job_id in await resolve_ids(client, jobs)]
-    running = frozenset(state for state in JobState if not state.is_final)
-    async with aclosing(client.list(states=running)) as found:
+    async with aclosing(client.list(states=LIVE_STATES)) as found:
         return [job async for job in found][::-1]
 
 
