@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gproc.errors import CertificateRefused, GprocError, Unauthenticated
+from gproc.errors import CertificateRefused, ConfigError, GprocError, Unauthenticated
 
 if TYPE_CHECKING:
     from gproc.config import Settings
@@ -58,14 +58,11 @@ def run_checks(ctx: click.Context) -> Iterator[Check]:
     except GprocError as error:
         yield _bad("settings", str(error), "correct the file, or name another context with --context")
         return
-    settled = list(_settings(settings))
-    yield from settled
-    if _any_bad(settled):
-        return
-    files = [*_files(settings), *_certificates(settings)]
-    yield from files
-    if _any_bad(files):
-        return
+    for checks in (_settings, _files, _certificates):
+        found = list(checks(settings))
+        yield from found
+        if _any_bad(found):
+            return
     yield from _network(settings)
 
 
@@ -88,9 +85,6 @@ def _files(settings: Settings) -> Iterator[Check]:
             path.read_bytes()
         except OSError as error:
             yield _bad(f"{name} file", f"{path}: {error.strerror}", f"give another file with --{name}")
-    key = Path(settings.require("key"))
-    if key.is_file() and key.stat().st_mode & 0o077:
-        yield _bad("key file", f"{key}: others can read it", f"chmod 600 {key}")
 
 
 def _certificates(settings: Settings) -> Iterator[Check]:
@@ -104,8 +98,6 @@ def _certificates(settings: Settings) -> Iterator[Check]:
         yield _bad("certificate", str(error), "issue a new one: gproc certs client DIR NAME")
         return
     for problem in problems:
-        if "others" in problem and "read" in problem:  # said above, with the command that helps
-            continue
         what, _, advice = problem.partition("; ")
         yield _bad("certificate", what, advice or "is this clock right? else: gproc certs client DIR NAME --renew")
     if problems:
@@ -157,18 +149,18 @@ def _refused_advice(error: OSError) -> str:
 
 def _handshake(connection: socket.socket, host: str, settings: Settings) -> Check:
     """Return whether the server is who it should be; whether it accepts us shows only when something is asked."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.hostname_checks_common_name = False
-    context.set_alpn_protocols(["h2"])
+    from gproc.client.tls import client_context
+
+    cacert, cert, key = (settings.require(name) for name in ("cacert", "cert", "key"))
     try:
-        context.load_verify_locations(settings.require("cacert"))
-        context.load_cert_chain(settings.require("cert"), settings.require("key"))
+        context = client_context(cacert=cacert, cert=cert, key=key)
         with context.wrap_socket(connection, server_hostname=host) as secure:
             return _good("TLS", f"{secure.version()}, and the server is the {host!r} it should be")
     except ssl.SSLCertVerificationError as error:
         return _bad("TLS", f"the server's certificate: {error.verify_message}", _server_advice(error, host))
-    except (ssl.SSLError, OSError) as error:
+    except ConfigError as error:
+        return _bad("TLS", str(error), "give another file")
+    except OSError as error:
         reason = getattr(error, "reason", None) or error.strerror or str(error)
         return _bad("TLS", f"no handshake: {reason}", "is it a gproc server that listens there?")
 
