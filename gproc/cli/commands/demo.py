@@ -42,12 +42,6 @@ def command(command_line: tuple[str, ...]) -> int:
     Makes a throwaway authority, starts a server on a free loopback port, runs COMMAND (or a small show) as a client
     called alice, follows its output, and exits with its code. Nothing is left behind.
     """
-    from gproc.errors import ConfigError
-
-    try:
-        import gproc.testing  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(f"demo: {error.name} is not installed; `pip install 'gproc[testing]'` brings it") from error
     program, *args = command_line or ("sh", "-c", _SHOW)
     return run_async(_demonstrate(program, args, own=bool(command_line)))
 

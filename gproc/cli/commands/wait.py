@@ -47,17 +47,9 @@ async def _wait(
     ids = await resolve_ids(client, jobs)
     try:
         async with asyncio.timeout(None if patience is None else patience.total_seconds()):
-            return await (_first(client, ids) if any_of_them else _all(client, ids))
+            return await _waiting(client, ids, asyncio.FIRST_COMPLETED if any_of_them else asyncio.FIRST_EXCEPTION)
     except TimeoutError:
-        raise DeadlineExceeded(f"wait {' '.join(jobs)}: not ended in time; the job goes on") from None
-
-
-async def _all(client: Client, ids: Sequence[JobId]) -> list[JobStatus]:
-    return await _waiting(client, ids, asyncio.FIRST_EXCEPTION)
-
-
-async def _first(client: Client, ids: Sequence[JobId]) -> list[JobStatus]:
-    return await _waiting(client, ids, asyncio.FIRST_COMPLETED)
+        raise DeadlineExceeded(f"wait {' '.join(jobs)}: not ended in time; what has not ended goes on") from None
 
 
 async def _waiting(client: Client, ids: Sequence[JobId], until: str) -> list[JobStatus]:

@@ -16,7 +16,6 @@ from gproc.model.units import format_duration, format_size
 
 if TYPE_CHECKING:
     from rich.table import Table
-    from rich.text import Text
 
 __all__ = [
     "STATE_STYLES",
@@ -237,13 +236,8 @@ def job_card(job: JobStatus, *, now: datetime) -> Any:
     for name, text in card_lines(job, now=now)[1:]:
         style = {"state": outcome_style(job), "command": "bold", "reason": "italic"}.get(name, "")
         grid.add_row(name, Text(text, style=style))
-    return Panel(grid, title=_card_title(job), title_align="left", border_style=_border(job), padding=(0, 1))
-
-
-def _card_title(job: JobStatus) -> Text:
-    from rich.text import Text
-
-    return Text(job.id, style="cyan")
+    title = Text(job.id, style="cyan")
+    return Panel(grid, title=title, title_align="left", border_style=_border(job), padding=(0, 1))
 
 
 def _border(job: JobStatus) -> str:
