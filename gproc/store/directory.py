@@ -48,11 +48,11 @@ class StateDirectory:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check()
             self.jobs.mkdir(mode=0o700, exist_ok=True)
+            self._lock()
         except OSError as error:
             raise StateError(
                 f"state directory {self.path}: {error.strerror}; choose another with --state-dir"
             ) from error
-        self._lock()
 
     def close(self) -> None:
         """Let another server use the directory."""
