@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature
 
 from gproc.errors import ConfigError
 
-__all__ = ["Tls", "TlsFiles", "load_tls", "why_refused"]
+__all__ = ["Tls", "TlsFiles", "load_tls", "why_expired", "why_refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,11 @@ def why_refused(tls: Tls, certificate: x509.Certificate, now: datetime) -> str |
         return "issued by another authority"
     if tls.crl is not None and tls.crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
         return "revoked"
+    return why_expired(certificate, now=now)
+
+
+def why_expired(certificate: x509.Certificate, *, now: datetime) -> str | None:
+    """Return "expired" if *certificate* is by *now*, else None."""
     return "expired" if certificate.not_valid_after_utc <= now else None
 
 
