@@ -5,6 +5,7 @@
     STATE/lock                 held by the one server that uses the directory
     STATE/jobs/<id>/           one directory a job: spec.json, status.json, output, index, shim.sock
     STATE/set-aside/<id>/      jobs whose records could not be read
+    STATE/deleted/<id>/        jobs that are gone, while their files are being deleted
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gproc.errors import StateError
@@ -40,6 +41,7 @@ class StateDirectory:
         self.path = Path(path).absolute()
         self.jobs = self.path / "jobs"
         self._set_aside = self.path / "set-aside"
+        self._deleted = self.path / "deleted"
         self._lock_fd = -1
 
     def open(self) -> None:
@@ -53,6 +55,7 @@ class StateDirectory:
             raise StateError(
                 f"state directory {self.path}: {error.strerror}; choose another with --state-dir"
             ) from error
+        shutil.rmtree(self._deleted, ignore_errors=True)
 
     def close(self) -> None:
         """Let another server use the directory."""
@@ -78,8 +81,16 @@ class StateDirectory:
         return target
 
     def delete(self, job_id: JobId) -> None:
-        """Delete the directory of a job; those who have its files open can read on."""
-        shutil.rmtree(self.job(job_id), ignore_errors=True)
+        """Delete the directory of a job; those who have its files open can read on.
+
+        The job is gone in one step, for which no descriptor is needed. If its files cannot be deleted now, or the
+        server ends meanwhile, the next `open` deletes them.
+        """
+        with suppress(OSError):
+            self._deleted.mkdir(mode=0o700, exist_ok=True)
+            self.job(job_id).rename(self._deleted / job_id)
+        for path in (self._deleted / job_id, self.job(job_id)):
+            shutil.rmtree(path, ignore_errors=True)
 
     def _check(self) -> None:
         about = self.path.lstat()

@@ -8,6 +8,7 @@ import pytest
 
 from gproc.errors import StateError
 from gproc.store.directory import StateDirectory, opened
+from gproc.testing.faults import few_descriptors
 
 
 @pytest.fixture
@@ -89,6 +90,19 @@ def test_d11_files_that_are_open_can_be_read_after_their_job_was_deleted(state: 
         assert output.read() == "all of it"
     assert state.job_ids() == []
     state.delete("a")
+
+
+def test_a3_a_job_is_deleted_without_a_descriptor_and_its_files_follow_later(state: StateDirectory) -> None:
+    state.job("a").mkdir()
+    (state.job("a") / "spec.json").write_text("{}")
+    state.delete("never there")
+    with few_descriptors():
+        state.delete("a")
+    assert not state.job("a").exists()
+    assert (state.path / "deleted" / "a").exists()
+    state.close()
+    state.open()
+    assert sorted(path.name for path in state.path.iterdir()) == ["jobs", "lock"]
 
 
 def test_opening_does_not_follow_a_link(tmp_path: Path) -> None:
