@@ -419,7 +419,11 @@ class Supervisor:
         except FileNotFoundError:
             raise JobNotFound(entry.id) from None
         except OSError as error:
-            raise InternalError(f"job {entry.id}: its output cannot be opened: {error.strerror}") from error
+            problem = f"job {entry.id}: its output cannot be opened: {error.strerror}"
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                # It passes by itself, so readers that resume are to come back.
+                raise Unavailable(f"{problem}; try again") from error
+            raise InternalError(problem) from error
         if entry.status.is_final and wanted.offset > entry.extent.end:
             cursor.close()
             raise OffsetOutOfRange(

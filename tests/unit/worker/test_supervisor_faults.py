@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -68,6 +68,13 @@ async def test_want_of_descriptors_makes_no_job_lost(supervisor: Supervisor) -> 
         assert supervisor.status(job).state is JobState.RUNNING
     await until(lambda: entry.link)
     assert (await supervisor.stop(job)).state is JobState.STOPPED
+
+
+async def test_a_reader_for_whom_there_is_no_descriptor_is_told_to_try_again(supervisor: Supervisor) -> None:
+    job = await supervisor.start("sleep", ["60"])
+    async with aclosing(supervisor.watch_output(job)) as pieces:
+        with no_more_descriptors(), pytest.raises(Unavailable, match="Too many open files; try again"):
+            await anext(pieces)
 
 
 async def test_a_job_whose_shim_dies_at_once_is_lost_and_never_run_again(supervisor: Supervisor) -> None:
