@@ -89,7 +89,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"all by default: {', '.join(FIGURES)}")
     parser.set_defaults(full=False)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--short", dest="full", action="store_false", default=False, help="few rounds of each (the default)")
+    form.add_argument(
+        "--short", dest="full", action="store_false", default=False, help="few rounds of each (the default)"
+    )
     form.add_argument("--full", action="store_true", help="as many rounds as the table says")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="repeat the chance of a run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything found to FILE")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gproc.errors import StateError
@@ -76,12 +76,16 @@ def kill_both(state_dir: Path, job_id: JobId) -> None:
 
 @contextmanager
 def frozen_shim(state_dir: Path, job_id: JobId) -> Iterator[int]:
-    """Keep the shim of a job from doing anything (SIGSTOP) until the end of the block; yield its process id."""
+    """Keep the shim of a job from doing anything (SIGSTOP) until the end of the block; yield its process id.
+
+    It may be killed inside the block.
+    """
     pid = _send(signal.SIGSTOP, lambda: shim_pid(state_dir, job_id))
     try:
         yield pid
     finally:
-        _send(signal.SIGCONT, lambda: shim_pid(state_dir, job_id))
+        with suppress(NotProvenError):
+            _send(signal.SIGCONT, lambda: shim_pid(state_dir, job_id))
 
 
 def holder_of_lock(path: Path) -> int:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from gproc.client import Client, Job
 from gproc.model import JobState, JobStatus
 from gproc.testing.faults.pattern import Reading, Verdict, Writer, judge
-
 from gproc_chaos.figure import Check, exactly
 
 __all__ = ["Followed", "Tally", "follow"]

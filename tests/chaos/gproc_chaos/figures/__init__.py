@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gproc_chaos.figure import Figure
-from gproc_chaos.figures import damage, joins, kills, lines
+from gproc_chaos.figures import bounds, damage, disk, followers, joins, kills, leaks, lines, races, recovery, trees
 
 __all__ = ["FIGURES"]
 
@@ -26,5 +26,19 @@ FIGURES = {
         ),
         Figure(name="damage", title="state damaged at random places", run=damage.state_damaged),
         Figure(name="joins", title="joins at random offsets during output", run=joins.joined_anywhere),
+        Figure(name="disk", title="disk full and freed while a job writes", run=disk.disk_full),
+        Figure(
+            name="descendants",
+            title="setsid and double-fork descendants that ignore TERM, half of them stopped with SIGSTOP",
+            run=trees.stopped,
+        ),
+        Figure(name="orphans", title="descendants of a job whose shim is killed", run=trees.orphaned),
+        Figure(name="leaks", title="jobs started and stopped, followers cancelled", run=leaks.leaks),
+        Figure(name="stop-race", title="Stop racing the natural end of jobs", run=races.stop_raced),
+        Figure(name="adoption", title="the server comes back to many jobs, one shim mute", run=recovery.adopted),
+        Figure(name="stop-survives", title="kill -9 of the server during a stop", run=recovery.stop_survives),
+        Figure(name="bounds", title="quotas, caps of output, retention", run=bounds.bounds),
+        Figure(name="descriptors", title="the server has no descriptor left", run=bounds.descriptors_exhausted),
+        Figure(name="stalled", title="followers of a flood, half of them stalled", run=followers.stalled),
     )
 }

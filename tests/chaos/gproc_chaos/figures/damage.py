@@ -19,7 +19,6 @@ from gproc.store.records import read_record, write_record
 from gproc.testing.faults.files import Damage, random_damage
 from gproc.testing.faults.pattern import Reading, Writer, judge
 from gproc.worker import Supervisor
-
 from gproc_chaos.bystander import Bystander
 from gproc_chaos.figure import Check, Stage, exactly
 
@@ -101,7 +100,9 @@ async def _round(stage: Stage, template: _Template, seen: _Seen) -> None:
     shutil.copytree(template.path, state, symlinks=True, ignore=shutil.ignore_patterns("shim.sock"))
     os.chmod(state, 0o700)  # noqa: PTH101 - as the server makes it
     files = sorted(file for file in (state / "jobs").glob("*/*") if file.is_file())
-    damages = [random_damage(stage.chance, [file for file in files if file.stat().st_size]) for _ in range(_count(stage))]
+    damages = [
+        random_damage(stage.chance, [file for file in files if file.stat().st_size]) for _ in range(_count(stage))
+    ]
     for damage in damages:
         if damage.path.stat().st_size > damage.position:
             damage.apply()
@@ -121,9 +122,7 @@ def _count(stage: Stage) -> int:
     return stage.chance.randint(1, 3)
 
 
-async def _look(
-    supervisor: Supervisor, template: _Template, damages: Sequence[Damage], seen: _Seen, what: str
-) -> None:
+async def _look(supervisor: Supervisor, template: _Template, damages: Sequence[Damage], seen: _Seen, what: str) -> None:
     """Look at every job: the whole ones are as they were, the damaged ones say nothing that is not so."""
     damaged = {damage.path.parent.name for damage in damages}
     known = {status.id: status for status in supervisor.list(page_size=1000).jobs}
@@ -138,7 +137,10 @@ async def _look(
                 seen.wrong.append(f"{what}: whole job {job_id[-4:]} is {status}")
         elif status is not None:
             # What a damaged job says is what it said before, or that it cannot be known.
-            if status.state is not JobState.LOST and (status.state, status.exit_code) != (before.state, before.exit_code):
+            if status.state is not JobState.LOST and (status.state, status.exit_code) != (
+                before.state,
+                before.exit_code,
+            ):
                 honest = False
                 seen.wrong.append(f"{what}: {job_id[-4:]} is now {status.state.value} {status.exit_code}")
             await _read(supervisor, job_id)

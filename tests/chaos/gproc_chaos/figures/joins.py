@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from gproc.client import Client, Job
 from gproc.testing.faults import ServerProcess
 from gproc.testing.faults.pattern import Reading, Writer, judge
-
 from gproc_chaos.figure import Check, Stage, exactly
 
 __all__ = ["joined_anywhere"]

@@ -11,7 +11,6 @@ from gproc.client import Job
 from gproc.model import JobState
 from gproc.testing.faults import ServerProcess, frozen_shim, kill_both, kill_shim
 from gproc.testing.faults.pattern import Reading, Writer, judge
-
 from gproc_chaos.figure import Check, Stage, at_most, exactly
 from gproc_chaos.readers import Tally, follow
 
@@ -29,7 +28,11 @@ async def server_killed(stage: Stage) -> Sequence[Check]:
         clients = [server.client(name) for name in ["alice"] * _READERS]
         for number in range(rounds):
             writer = Writer(
-                total=2_000_003, side=stage.directory / f"side-{number}", block=32 * 1024, pause=0.008, code=number % 256
+                total=2_000_003,
+                side=stage.directory / f"side-{number}",
+                block=32 * 1024,
+                pause=0.008,
+                code=number % 256,
             )
             job = await clients[0].start(writer.command, writer.args)
             async with asyncio.TaskGroup() as group:
@@ -94,9 +97,7 @@ async def both_killed(stage: Stage) -> Sequence[Check]:
     return await _lose(stage, stage.pick(2, 50), fault)
 
 
-async def _lose(
-    stage: Stage, rounds: int, fault: Callable[[ServerProcess, Job], Awaitable[None]]
-) -> Sequence[Check]:
+async def _lose(stage: Stage, rounds: int, fault: Callable[[ServerProcess, Job], Awaitable[None]]) -> Sequence[Check]:
     losses = _Losses(rounds=rounds)
     async with ServerProcess(stage.room("server")) as server:
         client = server.client("alice")

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from gproc.client import Client, Patience
 from gproc.testing.faults import Line, ServerProcess
 from gproc.testing.faults.pattern import Writer
-
 from gproc_chaos.figure import Check, Stage, at_most, exactly
 from gproc_chaos.readers import Tally, follow
 
@@ -27,7 +26,12 @@ async def line_cut(stage: Stage) -> Sequence[Check]:
         number = 0
         while cuts < wanted:
             # It writes much more than fits the buffers on the way, so that cuts fall into moving bytes.
-            writer = Writer(total=stage.pick(16_000_001, 48_000_001), side=stage.directory / f"side-{number}", pause=0.003, code=number % 256)
+            writer = Writer(
+                total=stage.pick(16_000_001, 48_000_001),
+                side=stage.directory / f"side-{number}",
+                pause=0.003,
+                code=number % 256,
+            )
             job = await near.start(writer.command, writer.args)
             following = asyncio.create_task(follow(job.id, writer, far))
             while not following.done() and cuts < wanted:
