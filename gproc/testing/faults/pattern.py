@@ -223,7 +223,7 @@ def pattern(offset: int, length: int) -> bytes:
     return joined[begin : begin + length]
 
 
-def locate(data: bytes | memoryview, claimed: int) -> int | None:
+def locate(data: bytes | bytearray | memoryview, claimed: int) -> int | None:
     """Return where in the pattern *data* is from: at best where it is *claimed* to be; None if from nowhere."""
     data = bytes(data)
     if data == pattern(claimed, len(data)):

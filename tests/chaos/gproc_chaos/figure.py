@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 __all__ = ["Check", "Figure", "Stage", "at_most", "exactly"]
 
@@ -63,4 +63,4 @@ class Figure:
 
     name: str
     title: str
-    run: Callable[[Stage], Awaitable[Sequence[Check]]]
+    run: Callable[[Stage], Coroutine[Any, Any, Sequence[Check]]]

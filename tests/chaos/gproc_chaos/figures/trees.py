@@ -18,7 +18,7 @@ _LIMIT = 10.0
 
 
 async def stopped(stage: Stage) -> Sequence[Check]:
-    """Stop jobs whose descendants have sessions of their own, are doubly forked, deaf to SIGTERM, half of them frozen."""
+    """Stop jobs whose descendants have sessions of their own, are doubly forked, and deaf to SIGTERM or frozen."""
     rounds, count = stage.pick(2, 50), stage.pick(100, 300)
     slowest, survivors, said_stopped = 0.0, 0, 0
     async with Bystander() as stranger, ServerProcess(stage.room("server")) as server:
