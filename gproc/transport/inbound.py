@@ -49,7 +49,7 @@ class TollGate(GuardedProtocol):
         if kind == Kind.GOAWAY:
             return Route.WHOLE
         if kind == Kind.RST_STREAM:
-            self._charge_reset()
+            self._charge_reset(stream_id)
             return Route.PASS
         self._charge(1.0)
         return Route.DROP if kind > _LAST_KNOWN_KIND else Route.PASS
@@ -71,8 +71,11 @@ class TollGate(GuardedProtocol):
             self.connection.abort("too many frames that carry nothing")
             raise Ended
 
-    def _charge_reset(self) -> None:
-        if not self.connection.resets.spend(now=time.monotonic()):
+    def _charge_reset(self, stream_id: int) -> None:
+        if stream_id <= self.h2.highest_inbound_stream_id and stream_id not in self.processor.streams:
+            # Its stream is over: libraries answer what was on its way to a stream that they have reset with one more.
+            self._charge(1.0)
+        elif not self.connection.resets.spend(now=time.monotonic()):
             self.connection.abort("too many streams were reset")
             raise Ended
 
@@ -138,7 +141,9 @@ class ClientProtocol(GuardedProtocol):
 
     def _route(self, length: int, kind: int, flags: int, stream_id: int) -> int:
         if kind == Kind.DATA:
-            if flags or not length or stream_id not in self.processor.streams:
+            if stream_id not in self.processor.streams:
+                return self._route_late_data(length, stream_id)
+            if flags or not length:
                 return Route.PASS
             if not book_data(self.h2, stream_id, length):
                 return Route.PASS
@@ -148,6 +153,16 @@ class ClientProtocol(GuardedProtocol):
         if kind == Kind.GOAWAY:
             return Route.WHOLE
         return Route.DROP if kind > _LAST_KNOWN_KIND else Route.PASS
+
+    def _route_late_data(self, length: int, stream_id: int) -> int:
+        """Drop what was on its way to a stream that is over; h2 would answer each frame with one more reset."""
+        stream, window = self.h2.streams.get(stream_id), self.h2._inbound_flow_control_window_manager  # noqa: SLF001
+        is_over = stream_id <= self.h2.highest_outbound_stream_id and (stream is None or stream.closed)
+        if not is_over or length > window.current_window_size:
+            return Route.PASS
+        window.window_consumed(length)
+        self.connection.arrived(length)
+        return Route.DROP
 
     def data(self, piece: memoryview) -> None:
         """Give a piece of a frame to its stream, if somebody still wants it."""
