@@ -27,7 +27,7 @@ from gproc.store.writer import Extent
 from gproc.worker.cgroup import JobCgroup
 from gproc.worker.kernel import boot_id
 from gproc.worker.registry import Entry
-from gproc.worker.tree import start_ticks
+from gproc.worker.tree import descendants, session, signal_each, start_ticks
 
 __all__ = ["declare_lost", "extent_of", "may_have_run", "new_entry", "pending_status", "read_jobs"]
 
@@ -182,7 +182,7 @@ def _lost(stored: _Stored, dir_fd: int, reason: str) -> JobStatus:
 
 
 def _kill_remains(stored: _Stored) -> None:
-    """Kill the session of a job without a shim, if its leader is still the process that was started then."""
+    """Kill what is left of a job without a shim, if its leader is still the process that was started then."""
     if stored.spec.cgroup:
         # A group of its own holds nothing but this job.
         JobCgroup(stored.spec.cgroup).kill()
@@ -191,7 +191,5 @@ def _kill_remains(stored: _Stored) -> None:
     ticks = start_ticks(status.pid) if status is not None and status.pid else None
     if status is None or not status.pid or ticks is None or ticks != stored.shim.get("start_ticks"):
         return
-    try:
-        os.killpg(status.pid, signal.SIGKILL)
-    except OSError as error:
-        _log.warning("remains not killed", extra={"job": status.id, "reason": error.strerror})
+    if refused := signal_each([*session(status.pid), *descendants(status.pid)], signal.SIGKILL):
+        _log.warning("remains not killed", extra={"job": status.id, "reason": f"not permitted: {refused}"})

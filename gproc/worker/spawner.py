@@ -70,10 +70,11 @@ def _serve(requests: socket.socket) -> None:
         standby = None
         with suppress(OSError):
             standby = _fork_shim(requests)
-        request, fds, _, _ = socket.recv_fds(requests, _MAX_REQUEST, 1)
-        if not request or not fds:
+        order = _receive(requests)
+        if order is None:
             return
-        with socket.socket(fileno=fds[0]) as control:
+        request, control = order
+        with control:
             try:
                 _hand_over(request, control, standby or _fork_shim(requests, control))
             except ConnectionError:
@@ -121,11 +122,22 @@ def _fork_shim(*held: socket.socket) -> socket.socket:
 def _stand_by(orders: socket.socket) -> NoReturn:
     """Be a shim without a job, until there is one, or the spawner is gone."""
     detach()
-    request, fds, _, _ = socket.recv_fds(orders, _MAX_REQUEST, 1)
-    if not request or not fds:
+    order = _receive(orders)
+    if order is None:
         os._exit(0)
     orders.close()
-    run_shim(os.fsdecode(request), socket.socket(fileno=fds[0]))
+    request, control = order
+    run_shim(os.fsdecode(request), control)
+
+
+def _receive(orders: socket.socket) -> tuple[bytes, socket.socket] | None:
+    """Return the next request and the socket that came with it, or None when nobody will ask any more."""
+    request, fds, _, _ = socket.recv_fds(orders, _MAX_REQUEST, 1)
+    if not request or not fds:
+        return None
+    # What is received is inheritable otherwise: `recv_fds` does not pass MSG_CMSG_CLOEXEC on.
+    os.set_inheritable(fds[0], False)
+    return request, socket.socket(fileno=fds[0])
 
 
 def _reap(_number: int, _frame: object) -> None:

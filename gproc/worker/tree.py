@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from gproc.worker.kernel import read_file
 
-__all__ = ["children", "descendants", "signal_each", "start_ticks"]
+__all__ = ["children", "descendants", "session", "signal_each", "start_ticks"]
 
 
 def descendants(root: int) -> list[int]:
@@ -20,6 +20,17 @@ def descendants(root: int) -> list[int]:
     found = list(children(root))
     for pid in found:
         found.extend(children(pid))
+    return found
+
+
+def session(leader: int) -> list[int]:
+    """Return the process ids of the session that *leader* leads, or led: nobody else gets its number before it ends."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            fields = _stat_fields(int(name))
+            if len(fields) > 3 and int(fields[3]) == leader:
+                found.append(int(name))
     return found
 
 
@@ -38,10 +49,16 @@ def signal_each(pids: list[int], number: int) -> list[int]:
 
 def start_ticks(pid: int) -> int | None:
     """Return when process *pid* was started, in clock ticks since boot: with the pid, its identity. None if gone."""
+    fields = _stat_fields(pid)
+    return int(fields[19]) if len(fields) > 19 else None
+
+
+def _stat_fields(pid: int) -> list[bytes]:
+    """Return the fields of proc_pid_stat(5) from the state on, or none if the process is gone."""
     try:
-        return int(read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None
+        return read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+    except OSError:
+        return []
 
 
 def children(pid: int) -> Iterator[int]:
