@@ -45,6 +45,12 @@ class Ended(Exception):
     """The connection is over; what follows in the bytes at hand is of no interest."""
 
 
+class _H2(H2Connection):
+    """h2 remembers how each of the last 65,536 streams ended: up to 12 MiB a connection, for frames that come late."""
+
+    MAX_CLOSED_STREAMS = 1024
+
+
 class GuardedProtocol(asyncio.BufferedProtocol):
     """One connection; subclasses say what happens when it is made and where frames go."""
 
@@ -226,7 +232,7 @@ class GuardedProtocol(asyncio.BufferedProtocol):
 
     def _begin_h2(self) -> H2Connection:
         limits = self.limits
-        h2 = H2Connection(config=self.h2_config)
+        h2 = _H2(config=self.h2_config)
         # All settings in the first frame; what is larger than the default may be used by the peer as it learns of it.
         h2.local_settings = Settings(
             client=not self.is_server,

@@ -96,3 +96,11 @@ def test_the_call_of_a_handler_has_the_arguments_that_we_give() -> None:
     assert {"_keepalive_time"} <= set(inspect.signature(grpclib.config.Configuration).parameters)
     assert Headers == list[tuple[str, str]]
     assert issubclass(grpclib.protocol.H2Protocol, asyncio.Protocol)
+
+
+def test_what_h2_remembers_of_streams_that_are_over_is_bounded_by_a_name_that_it_heeds() -> None:
+    class Forgetful(H2Connection):
+        MAX_CLOSED_STREAMS = 7
+
+    assert H2Connection.MAX_CLOSED_STREAMS > 7
+    assert Forgetful()._closed_streams._size_limit == 7  # type: ignore[attr-defined]
