@@ -16,7 +16,8 @@ import os
 import resource
 import signal
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NoReturn
@@ -25,9 +26,11 @@ from gproc.errors import CommandNotExecutable, CommandNotFound, InvalidArgument,
 from gproc.model import RunAs
 from gproc.worker import kernel
 
-__all__ = ["DEFAULT_PATH", "Launch", "LaunchError", "Stage", "clean_environment", "explain", "launch"]
+__all__ = ["DEFAULT_PATH", "JOB_VARIABLE", "Launch", "LaunchError", "Stage", "clean_environment", "explain", "launch"]
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+JOB_VARIABLE = "GPROC_JOB"
+"""Names the job in its own environment. What a job without a shim left behind is known by it: ids cannot be guessed."""
 UMASK = 0o022
 _ALL = 1 << 20
 _WANT_OF_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
@@ -95,8 +98,9 @@ def _can_spawn(plan: Launch) -> bool:
 
 def _spawn(plan: Launch, candidates: Sequence[str], argv: list[str]) -> int:
     """Let posix_spawn do it; directory and mask of this process are what the program inherits."""
-    here, umask = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), os.umask(UMASK)
-    stage = Stage.DIRECTORY
+    with _at_fork():
+        here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    umask, stage = os.umask(UMASK), Stage.DIRECTORY
     try:
         os.chdir(plan.directory)
         stage = Stage.EXEC
@@ -121,12 +125,11 @@ def _spawn(plan: Launch, candidates: Sequence[str], argv: list[str]) -> int:
 
 
 def _fork(plan: Launch, candidates: Sequence[str], argv: list[str]) -> int:
-    reader, writer = os.pipe2(os.O_CLOEXEC)
+    with _at_fork():
+        reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
-        try:
+        with _at_fork():
             pid = os.fork()
-        except OSError as error:
-            raise LaunchError(Stage.FORK, error.errno or errno.EAGAIN) from error
         if pid == 0:
             _become(plan, candidates, argv, writer)
         os.close(writer)
@@ -141,6 +144,15 @@ def _fork(plan: Launch, candidates: Sequence[str], argv: list[str]) -> int:
         stage, number = _REPORT.unpack(report)
         raise LaunchError(Stage(stage), number)
     return pid
+
+
+@contextmanager
+def _at_fork() -> Iterator[None]:
+    """Tell want of descriptors or processes as what it is: the child does not exist yet."""
+    try:
+        yield
+    except OSError as error:
+        raise LaunchError(Stage.FORK, error.errno or errno.EAGAIN) from error
 
 
 def _become(plan: Launch, candidates: Sequence[str], argv: list[str], report_fd: int) -> NoReturn:

@@ -26,10 +26,13 @@ from gproc.store.records import read_record, write_record
 from gproc.store.writer import Extent
 from gproc.worker.cgroup import JobCgroup
 from gproc.worker.kernel import boot_id
+from gproc.worker.launch import JOB_VARIABLE
 from gproc.worker.registry import Entry
-from gproc.worker.tree import descendants, session, signal_each, start_ticks
+from gproc.worker.tree import descendants, kill_bearers, session, signal_each, start_ticks
 
 __all__ = ["declare_lost", "extent_of", "may_have_run", "new_entry", "pending_status", "read_jobs"]
+
+_KILL_ROUNDS = 20
 
 _log = logging.getLogger("gproc.worker")
 
@@ -182,11 +185,18 @@ def _lost(stored: _Stored, dir_fd: int, reason: str) -> JobStatus:
 
 
 def _kill_remains(stored: _Stored) -> None:
-    """Kill what is left of a job without a shim, if its leader is still the process that was started then."""
+    """Kill what is left of a job without a shim: its cgroup, all that carry its id, and the session of its leader.
+
+    The leader is only believed to be the job's if it is still the process that was started then.
+    """
     if stored.spec.cgroup:
         # A group of its own holds nothing but this job.
         JobCgroup(stored.spec.cgroup).kill()
         JobCgroup(stored.spec.cgroup).remove()
+    for _ in range(_KILL_ROUNDS):
+        # What is being killed may be forking.
+        if not kill_bearers(f"{JOB_VARIABLE}={stored.spec.id}"):
+            break
     status = stored.status
     ticks = start_ticks(status.pid) if status is not None and status.pid else None
     if status is None or not status.pid or ticks is None or ticks != stored.shim.get("start_ticks"):

@@ -8,11 +8,12 @@ without cgroups.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 from gproc.worker.kernel import read_file
 
-__all__ = ["children", "descendants", "session", "signal_each", "start_ticks"]
+__all__ = ["children", "descendants", "kill_bearers", "session", "signal_each", "start_ticks"]
 
 
 def descendants(root: int) -> list[int]:
@@ -47,10 +48,48 @@ def signal_each(pids: list[int], number: int) -> list[int]:
     return refused
 
 
+def kill_bearers(variable: str) -> int:
+    """Kill every process that was executed with *variable* (``NAME=VALUE``) in its environment; return how many.
+
+    Each is held by a descriptor before its environment is read, so no stranger can come into its place in between.
+    Those that this process may not look at, or kill, are left alone.
+    """
+    killed = 0
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            killed += _kill_bearer(int(name), variable.encode())
+    return killed
+
+
+def _kill_bearer(pid: int, variable: bytes) -> bool:
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if variable not in _environment(pid):
+            return False
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except OSError:
+        return False
+    finally:
+        os.close(pidfd)
+    return True
+
+
 def start_ticks(pid: int) -> int | None:
     """Return when process *pid* was started, in clock ticks since boot: with the pid, its identity. None if gone."""
     fields = _stat_fields(pid)
     return int(fields[19]) if len(fields) > 19 else None
+
+
+def _environment(pid: int) -> list[bytes]:
+    """Return the variables that a process was executed with; none if it is gone, or somebody else's."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return []
 
 
 def _stat_fields(pid: int) -> list[bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gproc.model import JobSpec
 from gproc.worker.cgroup import JobCgroup
-from gproc.worker.launch import Launch, LaunchError, clean_environment, explain, launch
+from gproc.worker.launch import JOB_VARIABLE, Launch, LaunchError, clean_environment, explain, launch
 from gproc.worker.limits import LimitPlan, plan_limits
 
 __all__ = ["Born", "bring_to_life", "own_home"]
@@ -60,7 +60,7 @@ def _plan(spec: JobSpec, standard: tuple[int, int, int], limits: LimitPlan, cgro
     return Launch(
         command=request.command,
         args=request.args,
-        env=clean_environment(home, request.env),
+        env=clean_environment(home, request.env) | {JOB_VARIABLE: spec.id},
         directory=_directory(home, request.working_directory),
         stdin=standard[0],
         stdout=standard[1],
