@@ -31,7 +31,7 @@ class _Flood:
 
 
 async def stalled(stage: Stage) -> Sequence[Check]:
-    """Follow a flood with many readers, alone and beside as many who stall; the full form sees these cut, and resume."""
+    """Follow a flood with many readers, alone and beside as many who stall; the full form sees these cut and resume."""
     count, size = stage.pick(5, 50), stage.pick(16 * _MIB, 64 * _MIB)
     async with ServerProcess(stage.room("server")) as server:
         await _flood(stage, server, "warm", readers=2, stalled=0, size=4 * _MIB)
