@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gproc.worker.tree import descendants
 
-__all__ = ["is_living", "living", "named", "process_state"]
+__all__ = ["is_living", "living", "named", "open_descriptors", "process_state", "working_in"]
 
 _PROC = Path("/proc")
 
@@ -36,6 +36,16 @@ def named(name: str) -> list[int]:
     return [pid for pid in descendants(os.getpid()) if is_living(pid) and _read(pid, "comm") == f"{name}\n".encode()]
 
 
+def working_in(directory: Path) -> list[int]:
+    """Return the living processes below this one whose current directory is *directory* or below it."""
+    return [pid for pid in descendants(os.getpid()) if is_living(pid) and _link(pid, "cwd").startswith(str(directory))]
+
+
+def open_descriptors(pid: int | str = "self") -> int:
+    """Return how many descriptors a process has open."""
+    return len(list((_PROC / str(pid) / "fd").iterdir()))
+
+
 def _has(pid: int, mark: str) -> bool:
     return mark.encode() in _read(pid, "environ") + _read(pid, "cmdline")
 
@@ -45,3 +55,10 @@ def _read(pid: int, what: str) -> bytes:
         return (_PROC / str(pid) / what).read_bytes()
     except OSError:
         return b""
+
+
+def _link(pid: int, what: str) -> str:
+    try:
+        return str((_PROC / str(pid) / what).readlink())
+    except OSError:
+        return ""

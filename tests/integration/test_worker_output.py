@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import aclosing
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from gproc_support.processes import living, open_descriptors
+from gproc_support.supervision import NO_RESERVE, output_of, shell, supervised, until_output
+from gproc_support.waiting import eventually
+
+from gproc.errors import InternalError, JobNotFound, OffsetOutOfRange, QuotaExceeded
+from gproc.model import Chunk, End, Gap, JobState, Limits, OutputEvent, OutputPolicy, OutputRange, Stream
+from gproc.store.retention import Retention
+from gproc.worker import Supervisor, SupervisorSettings
+
+MIB = 1024 * 1024
+
+
+async def events_of(supervisor: Supervisor, job_id: str, wanted: OutputRange | None = None) -> list[OutputEvent]:
+    async with asyncio.timeout(20), aclosing(supervisor.output_events(job_id, wanted)) as events:
+        return [event async for event in events]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> bytes:
+    """Bytes that tell their place, in the file `data`."""
+    found = b"".join(b"%08d" % number for number in range(MIB // 2))
+    (tmp_path / "data").write_bytes(found)
+    return found
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """A named pipe: a job that reads from it goes on when a line is written to it."""
+    os.mkfifo(tmp_path / "gate")
+    return tmp_path / "gate"
+
+
+async def test_d1_a_finished_jobs_output_is_its_file_and_ends_with_its_status(
+    supervisor: Supervisor, state_dir: Path, tmp_path: Path, data: bytes
+) -> None:
+    job_id = await supervisor.start("cat", [str(tmp_path / "data")])
+    status = await supervisor.wait(job_id)
+    events = await events_of(supervisor, job_id)
+    assert [event for event in events if isinstance(event, End)] == [events[-1]] == [End(status)]
+    assert b"".join(bytes(event.data) for event in events if isinstance(event, Chunk)) == data
+    assert (state_dir / "jobs" / job_id / "output").read_bytes() == data
+    assert await supervisor.get_output(job_id) == data
+
+
+async def test_d2_readers_who_join_anywhere_at_any_time_get_what_follows(
+    supervisor: Supervisor, tmp_path: Path, data: bytes
+) -> None:
+    job_id = await supervisor.start("cat", [str(tmp_path / "data")])
+
+    async def join(number: int) -> None:
+        begin = number * len(data) // 20
+        await asyncio.sleep(number / 1000)  # spread over the time that the job writes
+        found = await output_of(supervisor, job_id, offset=begin)
+        assert sha256(found).digest() == sha256(data[begin:]).digest()
+
+    await asyncio.gather(*(join(number) for number in range(20)))
+
+
+async def test_d3_a_thousand_joins_during_a_flood_miss_nothing(supervisor: Supervisor) -> None:
+    job_id = await shell(supervisor, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo $i; done")
+    expected = b"".join(b"%d\n" % number for number in range(1, 20_001))
+    found = b""
+    joins = 0
+    while joins < 1000 or len(found) < len(expected):
+        joins += 1
+        async with aclosing(supervisor.watch_output(job_id, OutputRange(offset=len(found)))) as pieces:
+            async for piece in pieces:
+                assert isinstance(piece, Chunk)
+                assert piece.offset == len(found)
+                found += bytes(piece.data)[: 1 + joins % 1000]
+                break
+    assert found == expected
+
+
+async def test_d4_any_bytes_pass_unchanged(supervisor: Supervisor, tmp_path: Path) -> None:
+    data = os.urandom(MIB) + bytes(MIB) + bytes(range(256)) + b"\xff\xfe\r\n\0"
+    (tmp_path / "any").write_bytes(data)
+    job_id = await shell(supervisor, f"cat '{tmp_path}/any'; cat '{tmp_path}/any' >&2")
+    assert await output_of(supervisor, job_id, Stream.STDOUT) == data
+    assert await output_of(supervisor, job_id, Stream.STDERR) == data
+
+
+async def test_d5_a_reader_that_does_not_read_holds_up_nobody_and_misses_nothing(
+    supervisor: Supervisor, tmp_path: Path, data: bytes
+) -> None:
+    job_id = await shell(supervisor, f"echo ready; cat '{tmp_path}/data'")
+    async with aclosing(supervisor.watch_output(job_id)) as slow:
+        first = await anext(slow)
+        assert isinstance(first, Chunk)
+        assert (await asyncio.wait_for(supervisor.wait(job_id), 10)).exit_code == 0
+        assert await output_of(supervisor, job_id) == b"ready\n" + data
+        rest = [piece async for piece in slow]
+    pieces = b"".join(bytes(piece.data) for piece in (first, *rest) if isinstance(piece, Chunk))
+    assert pieces == b"ready\n" + data
+
+
+async def test_d6_a_job_that_writes_more_than_it_may_keep_goes_on_and_the_gap_is_exact(
+    supervisor: Supervisor, tmp_path: Path, data: bytes
+) -> None:
+    limits = Limits(output_bytes=100_000, output_policy=OutputPolicy.DROP)
+    job_id = await supervisor.start("cat", [str(tmp_path / "data")], limits=limits)
+    status = await asyncio.wait_for(supervisor.wait(job_id), 10)
+    assert (status.state, status.exit_code) == (JobState.EXITED, 0)
+    assert (status.output_bytes, status.dropped_bytes) == (len(data), len(data) - 100_000)
+    *_, gap, end = await events_of(supervisor, job_id)
+    assert gap == Gap(100_000, len(data) - 100_000)
+    assert end == End(status)
+    assert await supervisor.get_output(job_id) == data[:100_000]
+
+
+async def test_d6_a_job_that_writes_more_than_it_may_keep_is_stopped_if_that_is_the_policy(
+    state_dir: Path, mark: str
+) -> None:
+    settings = SupervisorSettings(reserve_bytes=0, output_bytes=100_000, output_policy=OutputPolicy.STOP)
+    async with supervised(state_dir, settings) as supervisor:
+        job_id = await supervisor.start("yes", env={"M": mark}, limits=Limits(output_bytes=10**9))
+        status = await asyncio.wait_for(supervisor.wait(job_id), 10)
+        assert (status.state, status.signal, status.stopped_by) == (JobState.STOPPED, "SIGTERM", "")
+        assert status.reason == "stopped because it wrote more than 100000 bytes of output"
+        assert status.output_bytes - status.dropped_bytes == 100_000
+        assert await supervisor.get_output(job_id) == b"y\n" * 50_000
+        assert not living(mark)
+
+
+async def test_d6_an_owner_who_keeps_too_much_starts_nothing_more_and_others_do(state_dir: Path) -> None:
+    settings = SupervisorSettings(reserve_bytes=0, owner_output_bytes=1000)
+    async with supervised(state_dir, settings) as supervisor:
+        job_id = await supervisor.start("head", ["-c", "1000", "/dev/zero"], owner="alice")
+        await supervisor.wait(job_id)
+        with pytest.raises(QuotaExceeded, match=r"alice: 1000 bytes .* `gproc remove`"):
+            await supervisor.start("true", owner="alice")
+        await supervisor.wait(await supervisor.start("true", owner="bob"))
+        await supervisor.remove(job_id, owner="alice")
+        await supervisor.wait(await supervisor.start("true", owner="alice"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with 8 MiB of room."""
+    directory = tmp_path / "disk"
+    directory.mkdir(mode=0o700)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", directory], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode()}")
+    yield directory
+    subprocess.run(["umount", directory], check=True)
+
+
+async def test_d7_on_a_full_disk_a_job_goes_on_and_when_there_is_room_again_so_does_its_output(
+    small_disk: Path, tmp_path: Path, data: bytes, gate: Path
+) -> None:
+    (small_disk / "filler").write_bytes(bytes(7 * MIB))
+    async with supervised(small_disk / "state") as supervisor:
+        script = f"cat '{tmp_path}/data'; echo full > '{tmp_path}/done'; read line < '{gate}'; echo back"
+        begun = time.monotonic()
+        job_id = await shell(supervisor, script)
+        await eventually((tmp_path / "done").exists, within=5)
+        assert time.monotonic() - begun < 5
+        await eventually(lambda: supervisor.status(job_id).output_bytes == len(data))
+        (small_disk / "filler").unlink()
+        # Longer than the writer waits before it tries a full disk again.
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(gate.write_text, "go\n")
+        status = await asyncio.wait_for(supervisor.wait(job_id), 10)
+        assert (status.state, status.exit_code) == (JobState.EXITED, 0)
+        chunks = [event for event in await events_of(supervisor, job_id) if not isinstance(event, End)]
+        gap = next(event for event in chunks if isinstance(event, Gap))
+        assert [event for event in chunks if isinstance(event, Gap)] == [gap]
+        assert status.dropped_bytes == gap.bytes
+        assert gap.offset + gap.bytes == len(data)
+        assert status.output_bytes == len(data) + 5
+        assert await supervisor.get_output(job_id) == data[: gap.offset] + b"back\n"
+
+
+async def test_d7_the_reserve_of_the_disk_is_left_to_others(small_disk: Path) -> None:
+    async with supervised(small_disk / "state", SupervisorSettings(reserve_bytes=4 * MIB)) as supervisor:
+        status = await supervisor.wait(await supervisor.start("head", ["-c", str(16 * MIB), "/dev/zero"]))
+    assert (status.exit_code, status.output_bytes) == (0, 16 * MIB)
+    # The last piece that is written may be as large as a pipe.
+    assert 3 * MIB < status.output_bytes - status.dropped_bytes <= 5 * MIB
+
+
+async def test_d8_output_that_is_deleted_under_a_running_job_reads_as_a_gap(
+    supervisor: Supervisor, state_dir: Path, gate: Path
+) -> None:
+    job_id = await shell(supervisor, f"echo ready; read line < '{gate}'; echo more")
+    await until_output(supervisor, job_id)
+    (state_dir / "jobs" / job_id / "output").unlink()
+    await asyncio.to_thread(gate.write_text, "go\n")
+    assert (await asyncio.wait_for(supervisor.wait(job_id), 10)).exit_code == 0
+    *gaps, end = await events_of(supervisor, job_id)
+    assert all(isinstance(gap, Gap) for gap in gaps)
+    assert sum(gap.bytes for gap in gaps if isinstance(gap, Gap)) == 11
+    assert end == End(supervisor.status(job_id))
+
+
+async def test_d8_a_link_in_the_place_of_the_output_is_an_error_and_not_followed(
+    supervisor: Supervisor, state_dir: Path
+) -> None:
+    job_id = await shell(supervisor, "echo x")
+    await supervisor.wait(job_id)
+    output = state_dir / "jobs" / job_id / "output"
+    output.unlink()
+    output.symlink_to("/etc/passwd")
+    with pytest.raises(InternalError, match="cannot be opened"):
+        await supervisor.get_output(job_id)
+    assert (await supervisor.wait(await supervisor.start("true"))).exit_code == 0
+
+
+async def test_d9_readers_who_leave_are_forgotten_at_once(supervisor: Supervisor) -> None:
+    job_id = await shell(supervisor, "echo ready; exec sleep 1000")
+    await until_output(supervisor, job_id)
+    before = open_descriptors()
+    readers = [asyncio.ensure_future(output_of(supervisor, job_id)) for _ in range(50)]
+    await eventually(lambda: open_descriptors() >= before + 100)
+    for reader in readers:
+        reader.cancel()
+    await asyncio.wait(readers, timeout=5)
+    assert open_descriptors() == before
+    assert supervisor._registry.get(job_id, None).changes._waiters == []
+
+
+async def test_d10_what_a_job_writes_in_turns_arrives_in_turns(supervisor: Supervisor, gate: Path) -> None:
+    script = f"for i in 1 2 3; do echo out$i; read line < '{gate}'; echo err$i >&2; read line < '{gate}'; done"
+    job_id = await shell(supervisor, script)
+    found: list[tuple[Stream, bytes]] = []
+    async with asyncio.timeout(20), aclosing(supervisor.watch_output(job_id)) as pieces:
+        async for piece in pieces:
+            assert isinstance(piece, Chunk)
+            found.append((piece.stream, bytes(piece.data)))
+            await asyncio.to_thread(gate.write_text, "go\n")
+    assert found == [
+        (stream, b"%s%d\n" % (word, number))
+        for number in (1, 2, 3)
+        for stream, word in ((Stream.STDOUT, b"out"), (Stream.STDERR, b"err"))
+    ]
+
+
+async def test_d11_a_job_that_is_removed_while_it_is_read_is_read_to_its_end(
+    supervisor: Supervisor, state_dir: Path, tmp_path: Path, data: bytes
+) -> None:
+    job_id = await supervisor.start("cat", [str(tmp_path / "data")])
+    await supervisor.wait(job_id)
+    async with aclosing(supervisor.output_events(job_id)) as events:
+        found = [await anext(events)]
+        await supervisor.remove(job_id)
+        found += [event async for event in events]
+    assert b"".join(bytes(event.data) for event in found if isinstance(event, Chunk)) == data
+    assert isinstance(found[-1], End)
+    assert list((state_dir / "jobs").iterdir()) == []
+    with pytest.raises(JobNotFound):
+        await supervisor.get_output(job_id)
+    with pytest.raises(JobNotFound):
+        await supervisor.remove(job_id)
+
+
+async def test_d11_jobs_beyond_what_is_kept_are_forgotten(state_dir: Path) -> None:
+    async with supervised(state_dir) as supervisor:
+        jobs = [await supervisor.start("true") for _ in range(3)]
+        await asyncio.gather(*map(supervisor.wait, jobs))
+    async with supervised(state_dir, SupervisorSettings(retention=Retention(count=1))) as supervisor:
+        await eventually(lambda: [job.id for job in supervisor.list().jobs] == jobs[-1:])
+        await eventually(lambda: [path.name for path in (state_dir / "jobs").iterdir()] == jobs[-1:])
+
+
+async def test_d12_an_index_that_was_torn_when_the_machine_crashed_hides_no_byte(
+    supervisor: Supervisor, state_dir: Path
+) -> None:
+    job_id = await shell(supervisor, "echo out; sleep 0.05; echo err >&2")
+    await supervisor.wait(job_id)
+    os.truncate(state_dir / "jobs" / job_id / "index", 24 + 5)
+    assert await output_of(supervisor, job_id) == b"out\nerr\n"
+
+
+async def test_an_offset_beyond_the_end_is_refused_once_a_job_is_finished(supervisor: Supervisor) -> None:
+    job_id = await shell(supervisor, "echo x")
+    await supervisor.wait(job_id)
+    with pytest.raises(OffsetOutOfRange, match="wrote 2 bytes"):
+        await events_of(supervisor, job_id, OutputRange(offset=3))
+    assert await events_of(supervisor, job_id, OutputRange(offset=2)) == [End(supervisor.status(job_id))]
+
+
+async def test_a_reader_who_does_not_follow_gets_what_there_is_and_the_status_of_now(supervisor: Supervisor) -> None:
+    job_id = await shell(supervisor, "echo ready; exec sleep 1000")
+    await until_output(supervisor, job_id)
+    chunk, end = await events_of(supervisor, job_id, OutputRange(follow=False))
+    assert isinstance(chunk, Chunk)
+    assert bytes(chunk.data) == b"ready\n"
+    assert isinstance(end, End)
+    assert (end.status.state, end.status.output_bytes) == (JobState.RUNNING, 6)
+
+
+async def test_many_readers_of_a_silent_job_end_with_it(supervisor: Supervisor) -> None:
+    job_id = await supervisor.start("sleep", ["1000"])
+    readers = [asyncio.ensure_future(events_of(supervisor, job_id)) for _ in range(20)]
+    await asyncio.sleep(0)
+    status = await supervisor.stop(job_id)
+    assert await asyncio.gather(*readers) == [[End(status)]] * 20
+
+
+def test_the_default_reserve_is_256_mib() -> None:
+    assert SupervisorSettings().reserve_bytes == 256 * MIB
+    assert NO_RESERVE.reserve_bytes == 0
