@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -18,7 +18,7 @@ class Command(click.Command):
 
     def get_help(self, ctx: click.Context) -> str:
         """Return the help page."""
-        return _drawn_help(self, ctx) or super().get_help(ctx)
+        return _drawn_help(self, ctx, sys.stdout) or super().get_help(ctx)
 
 
 class Group(click.Group):
@@ -28,11 +28,18 @@ class Group(click.Group):
 
     def get_help(self, ctx: click.Context) -> str:
         """Return the help page."""
-        return _drawn_help(self, ctx) or super().get_help(ctx)
+        return _drawn_help(self, ctx, sys.stdout) or super().get_help(ctx)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; without any argument, show the help on standard error, as bad usage."""
+        if not args and not ctx.resilient_parsing:  # click itself does this differently in each of its versions
+            click.echo(_drawn_help(self, ctx, sys.stderr) or super().get_help(ctx), err=True)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
 
 
-def _drawn_help(command: click.Command, ctx: click.Context) -> str | None:
-    if not (is_terminal(sys.stdout) and has_colour(sys.stdout)):
+def _drawn_help(command: click.Command, ctx: click.Context, stream: TextIO) -> str | None:
+    if not (is_terminal(stream) and has_colour(stream)):
         return None
     # rich costs as much as all the rest of a help page together, so only those who see it pay for it.
     from gproc.cli.render.help import draw_help

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from gproc.cli.command import Group
 from gproc.cli.commands import SECTIONS, VERBS
 from gproc.cli.console import error_line
+from gproc.cli.entry import main
 
 __all__ = ["cli", "main", "run"]
 
@@ -21,6 +23,9 @@ INTERRUPTED = 130
 READER_LEFT = 141  # 128 + SIGPIPE: what a shell reports of any program in front of `| head`
 OWN_FAULT = 125
 BAD_USAGE = 2
+
+_GARBAGE_AFTER = 20_000
+"""Objects made before the first look for cycles; Python's 700 means a hundred looks while modules are imported."""
 
 
 class _Left(Exception):
@@ -129,19 +134,14 @@ def run(args: Sequence[str]) -> int:
         error_line(_usage_problem(error))
         return BAD_USAGE
     except _Left as leaving:
-        return _quietly(leaving.code)
+        return leaving.code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        return _quietly(READER_LEFT)
+        return READER_LEFT
     except Exception as error:  # noqa: BLE001 (the last resort: people never see a traceback)
         return _failed(error)
     return code if isinstance(code, int) else 0
-
-
-def main() -> NoReturn:
-    """Run the command line of this process."""
-    sys.exit(run(sys.argv[1:]))
 
 
 def _failed(error: Exception) -> int:
@@ -185,14 +185,6 @@ def _usage_problem(error: click.UsageError) -> str:
     problem = error.format_message().rstrip(".")
     asks = "" if "--help" in problem else f"; see `{path} --help`"
     return f"{verb}: {problem}{asks}" if verb else f"{problem}{asks}"
-
-
-def _quietly(code: int) -> int:
-    """Keep the interpreter from complaining, at its end, that nobody reads what is left in its buffer."""
-    if code == READER_LEFT:
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return code
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Self
 __all__ = ["Sink"]
 
 _WANTED_PIPE = 1 << 20
+_NAMES = {1: "standard output", 2: "standard error"}
 
 
 class Sink:
@@ -31,7 +32,9 @@ class Sink:
 
     def __enter__(self) -> Self:
         mode = os.fstat(self._given).st_mode
-        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        # Opened for reading only is how a closed descriptor is held: opened again, it would swallow everything.
+        may_write = fcntl.fcntl(self._given, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+        if may_write and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
             with suppress(OSError):
                 self._fd = os.open(f"/proc/self/fd/{self._given}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
                 self._own = True
@@ -59,6 +62,8 @@ class Sink:
                     left = left[os.write(self._fd, left) :]
                 except BlockingIOError:
                     await self._writable()
+                except OSError as error:
+                    raise OSError(error.errno, error.strerror, _NAMES.get(self._given)) from None
 
     async def _writable(self) -> None:
         loop = asyncio.get_running_loop()
