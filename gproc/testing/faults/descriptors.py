@@ -18,8 +18,9 @@ def few_descriptors(pid: int = 0, *, spare: int = 0) -> Iterator[int]:
     """
     target = pid or os.getpid()
     soft, hard = resource.prlimit(target, resource.RLIMIT_NOFILE)
-    used = sorted(int(fd) for fd in os.listdir(f"/proc/{target}/fd"))  # noqa: PTH208 - names, not paths
-    bound = _bound(used, spare)
+    listed = os.listdir(f"/proc/{target}/fd")  # noqa: PTH208 - names, not paths
+    # One of this program's own was for the listing itself.
+    bound = _bound({int(fd) for fd in listed if os.path.lexists(f"/proc/{target}/fd/{fd}")}, spare)
     resource.prlimit(target, resource.RLIMIT_NOFILE, (bound, hard))
     try:
         yield bound
@@ -28,9 +29,9 @@ def few_descriptors(pid: int = 0, *, spare: int = 0) -> Iterator[int]:
             resource.prlimit(target, resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def _bound(used: list[int], spare: int) -> int:
+def _bound(taken: set[int], spare: int) -> int:
     """Return the bound below which exactly *spare* numbers are free: new descriptors take the lowest free number."""
-    taken, bound, free = set(used), 0, 0
+    bound, free = 0, 0
     while free < spare or bound in taken:
         free += bound not in taken
         bound += 1

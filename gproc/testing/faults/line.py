@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -10,6 +12,7 @@ from typing import Self
 __all__ = ["Line"]
 
 _PIECE = 64 * 1024
+_AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Line:
@@ -62,7 +65,7 @@ class Line:
         """Reset every open connection, on both sides; return how many there were."""
         wires = dict(self._wires)
         for task, writer in wires.items():
-            writer.transport.abort()
+            _reset(writer)
             task.cancel()
         return len(wires)
 
@@ -95,7 +98,7 @@ class Line:
             pass
         finally:
             del self._wires[task]
-            writer.transport.abort()
+            _reset(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         their_reader, their_writer = await asyncio.open_connection(*self._target)
@@ -106,7 +109,7 @@ class Line:
         except* OSError:
             pass
         finally:
-            their_writer.transport.abort()
+            _reset(their_writer)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(self._piece()):
@@ -124,3 +127,10 @@ class Line:
     def _piece(self) -> int:
         """Return how much to take at once: of a trickle, a tenth of a second's worth."""
         return _PIECE if self._bytes_per_second is None else max(1, min(_PIECE, int(self._bytes_per_second / 10)))
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection so that the other side sees a reset, and no end."""
+    with suppress(OSError):  # it may be closed by now
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    writer.transport.abort()

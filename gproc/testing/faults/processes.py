@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,9 @@ __all__ = [
     "shim_pid",
     "spawner_pid",
 ]
+
+
+_STOP_SECONDS = 10.0
 
 
 class NotProvenError(StateError):
@@ -82,6 +86,7 @@ def frozen_shim(state_dir: Path, job_id: JobId) -> Iterator[int]:
     """
     pid = _send(signal.SIGSTOP, lambda: shim_pid(state_dir, job_id))
     try:
+        _until_stopped(pid)
         yield pid
     finally:
         with suppress(NotProvenError):
@@ -115,6 +120,15 @@ def _has_open(pid: int, about: os.stat_result) -> bool:
     except OSError:
         return False
     return False
+
+
+def _until_stopped(pid: int) -> None:
+    """Return when the process has stopped: the signal reaches it when it is next its turn to run."""
+    give_up_at = time.monotonic() + _STOP_SECONDS
+    while Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "T":
+        if time.monotonic() > give_up_at:
+            raise NotProvenError(f"process {pid}: did not stop within {_STOP_SECONDS:g} s")
+        time.sleep(0.001)
 
 
 def _runs_spawner(pid: int) -> bool:
