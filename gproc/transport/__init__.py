@@ -5,16 +5,22 @@
   the layers that would copy their bytes.
 
 grpclib is pinned, for many names touched here are private; a test asserts that each exists. Nothing here knows jobs.
+What only servers need is imported when it is first used: a command that asks one question should not pay for it.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from gproc.transport.channel import HardenedChannel
 from gproc.transport.connection import ServerConnection
 from gproc.transport.job_output import MalformedOutput, OutputFields, decode_output, encode_output_head
 from gproc.transport.limits import CLIENT_LIMITS, TransportLimits
 from gproc.transport.output import connection_of, output_room, recv_output, send_output
-from gproc.transport.requests import Refusal
-from gproc.transport.server import HardenedServer, OnConnection
 from gproc.transport.streams import ConnectionLost
+
+if TYPE_CHECKING:
+    from gproc.transport.requests import Refusal
+    from gproc.transport.server import HardenedServer, OnConnection
 
 __all__ = [
     "CLIENT_LIMITS",
@@ -34,3 +40,15 @@ __all__ = [
     "recv_output",
     "send_output",
 ]
+
+_OF_SERVERS = {
+    "HardenedServer": "gproc.transport.server",
+    "OnConnection": "gproc.transport.server",
+    "Refusal": "gproc.transport.requests",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _OF_SERVERS:
+        raise AttributeError(f"module 'gproc.transport' has no attribute {name!r}")
+    return getattr(import_module(_OF_SERVERS[name]), name)
