@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,9 +23,6 @@ READER_LEFT = 141  # 128 + SIGPIPE: what a shell reports of any program in front
 OWN_FAULT = 125
 BAD_USAGE = 2
 
-_GARBAGE_AFTER = 20_000
-"""Objects made before the first look for cycles; Python's 700 means a hundred looks while modules are imported."""
-
 
 class _Left(Exception):
     """Nobody waits for us any more. Carries the exit code past click, which has ideas of its own about both causes."""
@@ -44,6 +40,8 @@ def _people_may_leave() -> Iterator[None]:
         raise _Left(READER_LEFT) from error
     except KeyboardInterrupt as error:
         raise _Left(INTERRUPTED) from error
+    except SystemExit as error:  # SIGTERM or SIGHUP, by `run_async`
+        raise _Left(error.code if isinstance(error.code, int) else OWN_FAULT) from error
 
 
 class LazyGroup(Group):

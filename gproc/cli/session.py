@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -56,12 +57,37 @@ def with_client(ctx: click.Context, action: Callable[[Client], Awaitable[Result]
     return run_async(connected())
 
 
-def run_async(action: Coroutine[Any, Any, Result]) -> Result:
-    """Run *action* in a loop of its own; raise `KeyboardInterrupt` if Ctrl-C ended it, however it did."""
+def run_async(action: Coroutine[Any, Any, Result], *, cleans_up: bool = False) -> Result:
+    """Run *action* in a loop of its own and return what it returns; Ctrl-C, SIGTERM and SIGHUP cancel it.
+
+    Raises `KeyboardInterrupt` if Ctrl-C ended it, however it did, and `SystemExit` with 128 and its number if another
+    signal did. What comes first counts: a second SIGTERM changes nothing, and neither does a second Ctrl-C if the
+    action *cleans_up*.
+    """
+    received: list[Signals] = []
+    signals = (SIGINT, SIGTERM, SIGHUP) if cleans_up else (SIGTERM, SIGHUP)
     try:
-        return asyncio.run(action)
+        return asyncio.run(_cancelled_by(signals, action, received))
     except asyncio.CancelledError:
+        if received and received[0] is not SIGINT:
+            raise SystemExit(128 + received[0]) from None
         raise KeyboardInterrupt from None
+
+
+async def _cancelled_by(
+    signals: Sequence[Signals], action: Coroutine[Any, Any, Result], received: list[Signals]
+) -> Result:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def leave(signum: Signals) -> None:
+        received.append(signum)
+        if len(received) == 1 and task is not None:
+            task.cancel()
+
+    for signum in signals:
+        if getsignal(signum) is not SIG_IGN:  # as nohup wants it
+            loop.add_signal_handler(signum, leave, signum)
+    return await action
 
 
 async def resolve_id(client: Client, text: str) -> JobId:

@@ -7,11 +7,12 @@ import os
 import pwd
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from signal import SIGKILL
+from typing import TypeVar
 
 from gproc.client import Client
 from gproc.errors import JobNotFound, Unavailable
@@ -23,6 +24,8 @@ from gproc.testing.authority import Authority, Files
 from gproc.worker import Supervisor
 
 __all__ = ["EmbeddedServer", "embedded_server", "end_jobs", "make_options"]
+
+Result = TypeVar("Result")
 
 _PAGE = 1000
 _END_SECONDS = 30.0
@@ -77,9 +80,10 @@ async def embedded_server(
     At the end of the block its clients are closed, its jobs are killed, and its files are removed (unless they are in
     a *directory* given for them). Jobs run as the user of this program, be it root.
     """
-    parent = directory or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="gproc-"))
+    # Made without waiting: cancelled in between, nobody would know its name.
+    parent = directory or Path(tempfile.mkdtemp(prefix="gproc-"))
     try:
-        authority = await asyncio.to_thread(Authority, parent)
+        authority = await _to_its_end(lambda: Authority(parent))
         options = make_options(authority.server(), parent, users=users or {}, rules=rules, quotas=quotas or Quotas())
         async with open_server(options) as server:
             embedded = EmbeddedServer(server, authority)
@@ -91,7 +95,22 @@ async def embedded_server(
                 await end_jobs(server.supervisor)
     finally:
         if directory is None:
-            await asyncio.to_thread(shutil.rmtree, parent)
+            await _to_its_end(lambda: shutil.rmtree(parent))
+
+
+async def _to_its_end(function: Callable[[], Result]) -> Result:
+    """Return what *function* returns, called in a thread; if cancelled, still wait until it is through."""
+    work = asyncio.ensure_future(asyncio.to_thread(function))
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        work.exception()  # looked at: being cancelled is what the caller is told
+        raise cancelled
+    return work.result()
 
 
 def make_options(
