@@ -77,9 +77,9 @@ class Written:
     def append(self, append: Append) -> None:
         self._now += append.milliseconds * 1_000_000
         self._room = append.room
-        before = self.writer.dropped
+        before = self.writer.extent.dropped
         self.writer.append(KINDS[append.stream], append.data, self._now)
-        kept = len(append.data) - (self.writer.dropped - before)
+        kept = len(append.data) - (self.writer.extent.dropped - before)
         self.owners += [(append.stream, byte) for byte in append.data[:kept]]
         self.owners += [None] * (len(append.data) - kept)
         self.extents.append(self.writer.extent)
@@ -93,9 +93,6 @@ class Written:
         self._room -= written
         return written
 
-    def now(self) -> int:
-        return self._now
-
     def cursor(self, dir_fd: int, wanted: OutputRange, extent: Extent) -> OutputCursor:
         cursor = OutputCursor(dir_fd=dir_fd, streams=wanted.streams)
         cursor.seek(wanted, extent)
@@ -108,8 +105,6 @@ def written(steps: list[Append], cap: int | None = None) -> Iterator[tuple[Writt
     with TemporaryDirectory(dir=memory) as directory, pytest.MonkeyPatch.context() as patch:
         output = Written(Path(directory), cap)
         patch.setattr("gproc.store.writer.os.pwrite", output.pwrite)
-        # The writer looks at the real clock after a failure; here there is only ours.
-        patch.setattr("gproc.store.writer.time.time_ns", output.now)
         # Small, so that small outputs have many borders.
         patch.setattr("gproc.store.reader.CHUNK_BYTES", 7)
         patch.setattr("gproc.store.reader._SCAN_BYTES", 5)
@@ -148,7 +143,7 @@ def test_d1_any_range_of_what_was_written_with_failures_anywhere_is_what_the_job
     with written(steps, cap) as (output, dir_fd):
         end = len(output.owners)
         assert output.writer.extent.end == end
-        assert output.writer.dropped == output.owners.count(None)
+        assert output.writer.extent.dropped == output.owners.count(None)
         found: list[tuple[int, Stream | None, int]] = []
         with output.cursor(dir_fd, wanted, output.writer.extent) as cursor:
             read(cursor, output.writer.extent, found)

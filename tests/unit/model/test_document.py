@@ -129,13 +129,28 @@ def test_times_are_written_in_utc_to_the_microsecond() -> None:
     assert parse_time("2024-05-06T10:00:00Z") == noon
 
 
+def test_e10_fields_of_a_newer_version_are_passed_over() -> None:
+    spec = JobSpec(
+        id="i",
+        owner="o",
+        request=JobRequest(command="c", tty=TerminalSize(), limits=Limits(processes=5)),
+        created_at=datetime(2024, 5, 6, tzinfo=UTC),
+        nonce="n",
+        run_as=RunAs(user="u", uid=1, gid=1, groups=(), home="/", shell="/bin/sh"),
+    )
+    document = spec_to_document(spec)
+    for holder in (document, document["run_as"], document["tty"], document["limits"], document["stop"]):
+        holder["of_the_future"] = 1
+    assert spec_from_document(document) == spec
+
+
 @pytest.mark.parametrize(
     "document",
     [
         {},
         {"id": "i", "owner": "o", "state": "asleep", "command": "c"},
         {"id": "i", "owner": "o", "state": "exited", "command": "c", "ended_at": "yesterday"},
-        {"id": "i", "owner": "o", "state": "exited", "command": "c", "usage": {"cpu": 1}},
+        {"id": "i", "owner": "o", "state": "exited", "command": "c", "started_at": 5},
         {"id": "i", "owner": "o", "state": "exited", "command": "c", "args": 5},
     ],
 )
