@@ -17,6 +17,8 @@ FIGURES = {
         ),
         Figure(name="shim-kill", title="kill -9 of the shim at random moments", run=kills.shim_killed),
         Figure(name="both-kill", title="kill -9 of server and shim together", run=kills.both_killed),
+        Figure(name="shim-frozen", title="the shim stopped with SIGSTOP for a while", run=kills.shim_frozen),
+        Figure(name="start-kill", title="kill -9 of the server during a start", run=kills.start_killed),
         Figure(name="line-cut", title="the line cut at random moments, 3 readers", run=lines.line_cut),
         Figure(name="line-slow", title="the line delayed, trickling and stalled", run=lines.line_slow),
         Figure(
@@ -27,6 +29,7 @@ FIGURES = {
         Figure(name="damage", title="state damaged at random places", run=damage.state_damaged),
         Figure(name="joins", title="joins at random offsets during output", run=joins.joined_anywhere),
         Figure(name="disk", title="disk full and freed while a job writes", run=disk.disk_full),
+        Figure(name="disk-end", title="a job ends while the disk is full", run=disk.ended_while_full),
         Figure(
             name="descendants",
             title="setsid and double-fork descendants that ignore TERM, half of them stopped with SIGSTOP",

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from gproc.client.output import Output
+from gproc.errors import QuotaExceeded
 from gproc.model import JobState
+from gproc.model.document import status_from_document
+from gproc.store.directory import opened
+from gproc.store.records import read_record
 from gproc.testing.faults import ServerProcess, small_disk
 from gproc.testing.faults.pattern import Reading, Writer, judge
 from gproc_chaos.figure import Check, Stage, at_most, exactly
 
-__all__ = ["disk_full"]
+__all__ = ["disk_full", "ended_while_full"]
 
 _MIB = 1 << 20
 _LIMIT_SECONDS = 10.0
@@ -78,3 +84,46 @@ async def _until_back(reading: Reading, gaps_before: int) -> None:
     async with asyncio.timeout(_LIMIT_SECONDS):
         while _gaps(reading) <= gaps_before or reading.pieces[-1].is_gap:
             await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def ended_while_full(stage: Stage) -> Sequence[Check]:
+    """End a job while its last record does not fit the disk, and start another: one is known, one is refused."""
+    codes = []
+    with small_disk(32 * _MIB, parent=stage.directory) as disk:
+        config = f"[disk]\nreserve = {disk.reserve_bytes}\n"
+        async with ServerProcess(stage.room("server"), state_dir=disk.path / "state", config=config) as server:
+            client = server.client("alice")
+            os.mkfifo(stage.directory / "end", 0o600)
+            job = await client.start("sh", ["-c", "read line < end; exit 5"], working_directory=str(stage.directory))
+            disk.fill()
+            try:
+                refused: object = await client.start("true")
+            except QuotaExceeded as error:
+                refused = error
+            (stage.directory / "end").write_text("now\n")
+            codes.append((await job.wait()).exit_code)
+            await server.restart()
+            codes.append((await client.wait(job.id)).exit_code)
+            disk.free()
+            await _until_stored(server.state_dir / "jobs" / job.id)
+            await server.restart()
+            codes.append((await client.status(job.id)).exit_code)
+            known = [status.id async for status in client.list()]
+            is_real = disk.is_real
+    return [
+        exactly("its code: told at once, after a restart, and after room came back", codes, [5, 5, 5]),
+        Check("another start", str(refused)[:60], "refused", is_ok=isinstance(refused, QuotaExceeded) or not is_real),
+        exactly("jobs known", len(known), 1 if is_real else len(known)),
+    ]
+
+
+async def _until_stored(directory: Path) -> None:
+    """Return when the final record of a job is on the disk."""
+    async with asyncio.timeout(_LIMIT_SECONDS):
+        while not _is_stored(directory):
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _is_stored(directory: Path) -> bool:
+    with opened(directory) as fd:
+        return status_from_document(read_record("status.json", dir_fd=fd)).is_final

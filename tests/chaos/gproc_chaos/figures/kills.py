@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from gproc.testing.faults.pattern import Reading, Writer, judge
 from gproc_chaos.figure import Check, Stage, at_most, exactly
 from gproc_chaos.readers import Tally, follow
 
-__all__ = ["both_killed", "server_killed", "shim_killed"]
+__all__ = ["both_killed", "server_killed", "shim_frozen", "shim_killed", "start_killed"]
 
 _READERS = 3
 _PIPE_BYTES = 1 << 20
@@ -139,3 +140,51 @@ def _note(losses: _Losses, writer: Writer, reading: Reading, job: Job) -> None:
         losses.wrong.append(f"{job.id}: {verdict}; {verdict.received} bytes came, {stored} are stored")
     else:
         losses.whole += 1
+
+
+async def shim_frozen(stage: Stage) -> Sequence[Check]:
+    """Freeze the shim of a job that writes and is followed, and let it go on; others do not notice."""
+    rounds, tally, others = stage.pick(2, 20), Tally(), 0
+    async with ServerProcess(stage.room("server")) as server:
+        client = server.client("alice")
+        for number in range(rounds):
+            writer = Writer(total=3_000_003, side=stage.directory / f"side-{number}", pause=0.005, code=number)
+            job = await client.start(writer.command, writer.args)
+            async with asyncio.TaskGroup() as group:
+                following = group.create_task(follow(job.id, writer, [client]))
+                await asyncio.sleep(stage.chance.uniform(0, 0.1))
+                with frozen_shim(server.state_dir, job.id):
+                    async with asyncio.timeout(5):
+                        others += (await (await client.start("true")).wait()).exit_code == 0
+                    await asyncio.sleep(stage.chance.uniform(0, 0.3))
+            tally.add(following.result())
+    return [*tally.checks(), exactly("other jobs meanwhile", f"{others} of {rounds}", f"{rounds} of {rounds}")]
+
+
+async def start_killed(stage: Stage) -> Sequence[Check]:
+    """Kill the server at random moments of a start, which the client repeats by itself under the same request id."""
+    rounds, known, lost = stage.pick(4, 100), 0, 0
+    runs: Counter[int] = Counter()
+    wrong: list[str] = []
+    async with ServerProcess(stage.room("server")) as server:
+        client = server.client("alice")
+        for number in range(rounds):
+            writer = Writer(total=8, side=stage.directory / f"side-{number}", code=9)
+            await client.connect()
+            starting = asyncio.create_task(client.start(writer.command, writer.args, request_id=f"request-{number}"))
+            await asyncio.sleep(stage.chance.uniform(0, 0.03))
+            await server.restart()
+            status = await client.wait((await starting).id)
+            runs[writer.runs()] += 1
+            lost += status.state is JobState.LOST
+            known += (status.state, status.exit_code, writer.runs()) == (JobState.EXITED, 9, 1)
+            if status.state not in {JobState.EXITED, JobState.LOST} or writer.runs() > 1:
+                wrong.append(f"{status.state.value} {status.exit_code}, {writer.runs()} runs: {status.reason}")
+        ids = [status.id async for status in client.list()]
+    return [
+        exactly("run more than once", sum(count for times, count in runs.items() if times > 1), 0),
+        exactly("jobs that the server knows", len(ids), rounds),
+        exactly("exited with its code, or LOST", known + lost, rounds),
+        Check("of these LOST", f"{lost}", "as few as can be", is_ok=lost <= rounds // 2),
+        *(Check("wrong", text, "nothing", is_ok=False) for text in wrong[:3]),
+    ]
