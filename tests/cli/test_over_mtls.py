@@ -59,6 +59,16 @@ class Cli:
         assert ID.fullmatch(done.stdout.strip())
         return done.stdout.strip()
 
+    def shell(self, line: str, *args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", line, "sh", *GPROC, *args],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env=self.env,
+            check=False,
+        )
+
     @contextmanager
     def running(self, *args: str, stdin: int | IO[bytes] = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
         process = subprocess.Popen(
@@ -85,6 +95,13 @@ def alice(server: ThreadedServer, tmp_path: Path) -> Cli:
 @pytest.fixture
 def bob(server: ThreadedServer, tmp_path: Path) -> Cli:
     return Cli(server, "bob", tmp_path)
+
+
+def left_alone(job: str, offset: int | str) -> str:
+    return (
+        f"gproc: stopped listening, not the job; listen again: gproc output --offset {offset} {job}; "
+        f"end it: gproc stop {job}"
+    )
 
 
 def test_start_and_listen_keeps_the_streams_apart_and_exits_with_the_code(alice: Cli) -> None:
@@ -203,7 +220,7 @@ def test_ctrl_c_stops_listening_but_not_the_job(alice: Cli) -> None:
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 130
     job, told = errors.decode().splitlines()
-    assert told == f"gproc: stopped listening, the job goes on; go on with: gproc output --offset 3 {job}"
+    assert told == left_alone(job, 3)
     assert json.loads(alice("status", "--json", job).stdout)["state"] == "running"
     alice("stop", job)
 
@@ -228,16 +245,98 @@ def test_a_reader_that_leaves_ends_quietly(alice: Cli) -> None:
         process.stdout.read(10)
         process.stdout.close()
         assert process.wait(10) == 141
-        (job,) = process.stderr.read().decode().splitlines()
+        job, told = process.stderr.read().decode().splitlines()
+    assert re.fullmatch(left_alone(job, r"\d+"), told)
     assert json.loads(alice("status", "--json", job).stdout)["state"] == "running"
     alice("stop", job)
 
 
-def test_input_that_would_be_lost_is_told(alice: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("verb", [("run",), ("start", "-l")], ids=" ".join)
+def test_whoever_is_told_to_end_says_what_becomes_of_the_job(
+    alice: Cli, verb: tuple[str, ...], signum: signal.Signals
+) -> None:
+    with alice.running(*verb, "-n", f"{verb[0]}-{signum.name}", "sh", "-c", "echo hi; sleep 60") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"hi\n"
+        process.send_signal(signum)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 128 + signum
+    job = json.loads(alice("status", "--json", f"{verb[0]}-{signum.name}").stdout)
+    assert errors.decode().splitlines()[-1] == left_alone(job["id"], 3)
+    assert job["state"] == "running"
+    alice("stop", job["id"])
+
+
+def test_a_reader_that_leaves_a_run_is_told_what_becomes_of_the_job(alice: Cli) -> None:
+    with alice.running("run", "-n", "left", "sh", "-c", "yes | head -c 5000000; sleep 60") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.wait(10) == 141
+        (told,) = process.stderr.read().decode().splitlines()
+    job = json.loads(alice("status", "--json", "left").stdout)
+    assert re.fullmatch(left_alone(job["id"], r"\d+"), told)
+    assert job["state"] == "running"
+    alice("stop", job["id"])
+
+
+def test_output_that_cannot_be_written_is_told_with_what_becomes_of_the_job(alice: Cli) -> None:
+    for redirection in (">/dev/full", ">&-"):
+        done = alice.shell(f'"$@" </dev/null {redirection}', "run", "sh", "-c", "echo hi; sleep 2")
+        assert done.returncode == 125
+        told, problem = done.stderr.splitlines()
+        assert told.startswith("gproc: stopped listening, not the job; ")
+        assert problem.startswith("gproc: standard output: ")
+
+
+@pytest.mark.parametrize("verb", ["run", "start"])
+def test_a_limit_that_does_not_hold_is_told(alice: Cli, verb: str) -> None:
+    done = alice(verb, "--cpu", "0.5", "-n", f"limited-{verb}", "true")
+    limits = json.loads(alice("status", "--json", f"limited-{verb}").stdout)["limits"]
+    unheld = [name for name, how in limits.items() if how.startswith("unavailable")]
+    assert [line.split(" does not")[0] for line in done.stderr.splitlines()] == [
+        f"gproc: the limit of {name}" for name in unheld
+    ]
+
+
+def test_why_a_job_ended_is_told_unless_it_ended_by_itself(alice: Cli) -> None:
+    done = alice("run", "--timeout", "0.2s", "sleep", "60")
+    assert done.returncode == 143
+    assert done.stderr.startswith("gproc: the job is over: timed out SIGTERM")
+    with alice.running("start", "-l", "sh", "-c", "echo hi; sleep 60") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"hi\n"
+        assert process.stderr is not None
+        alice("stop", process.stderr.readline().decode().strip())
+        _, errors = process.communicate(timeout=10)
+    assert errors.startswith(b"gproc: the job is over: stopped SIGTERM by alice")
+
+
+def test_input_that_would_be_lost_is_refused_before_the_job_starts(alice: Cli, tmp_path: Path) -> None:
     (tmp_path / "in").write_text("data", encoding="utf-8")
-    with (tmp_path / "in").open("rb") as source, alice.running("run", "true", stdin=source) as process:
-        _, errors = process.communicate(timeout=20)
-    assert b"standard input is not passed to the job" in errors
+    for feed in (f"<{tmp_path / 'in'}", "<<EOF\ndata\nEOF"):
+        done = alice.shell(f'exec "$@" {feed}', "run", "-n", "never", "cat")
+        assert (done.returncode, done.stdout) == (125, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("gproc: run: something waits on standard input")
+    piped = alice.shell('echo hi | "$@"', "run", "-n", "never", "cat")
+    assert piped.returncode == 125
+    assert json.loads(alice("list", "--json", "--name", "never").stdout) == []
+
+
+@pytest.mark.parametrize("line", ['"$@" </dev/null', '"$@" <&-', 'true | "$@"', '(read line; "$@") <<EOF\none\nEOF\n'])
+def test_input_that_holds_nothing_is_no_obstacle(alice: Cli, line: str) -> None:
+    done = alice.shell(line, "run", "echo", "fine")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
+
+
+def test_an_open_and_empty_pipe_is_no_obstacle(alice: Cli) -> None:
+    with alice.running("run", "echo", "fine", stdin=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == b"fine\n"
+        assert process.wait(10) == 0
 
 
 def test_a_terminal_is_given_colours_and_nothing_else_to_obey(alice: Cli) -> None:

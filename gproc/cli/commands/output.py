@@ -40,12 +40,13 @@ def command(ctx: click.Context, /, job: str, **options: Any) -> int:
 
 async def _show(client: Client, job: str, wanted: dict[str, Any], options: dict[str, Any]) -> int:
     from gproc.cli.live.follow import copy_output
+    from gproc.errors import Unavailable
 
     job_id = await resolve_id(client, job)
     output: Output = client.output(job_id, **wanted)
     try:
         await copy_output(output, timestamps=options["timestamps"], raw=options["raw"])
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, Unavailable):
         if not options["no_follow"]:
             note(f"stopped listening; go on with: gproc output --offset {output.offset} {job_id}")
         raise

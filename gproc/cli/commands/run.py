@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
+import select
 import stat
 import sys
 import termios
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gproc.cli.command import Command
-from gproc.cli.console import note
 from gproc.cli.job_options import job_options, job_request
 from gproc.cli.session import with_client
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_AT_ONCE = 0.05  # seconds
+
 
 @click.command(
     "run",
@@ -30,8 +31,10 @@ __all__ = ["command"]
     context_settings={"allow_interspersed_args": False},
     epilog="Ctrl-C goes to the job; a second one stops it. After COMMAND nothing is parsed.",
 )
-@click.option("-i", "--stdin", "with_stdin", is_flag=True, help="Pass standard input to the job.")
-@click.option("-t", "--tty", "with_tty", is_flag=True, help="Run the job on a terminal.")
+@click.option(
+    "-i", "--stdin", "with_stdin", is_flag=True, help="Pass standard input to the job (this server cannot yet)."
+)
+@click.option("-t", "--tty", "with_tty", is_flag=True, help="Run the job on a terminal (this server cannot yet).")
 @job_options
 @click.pass_context
 def command(
@@ -51,34 +54,31 @@ def command(
         raise Unimplemented(f"run {option}: this server cannot {what}; run it without {option}")
     request = job_request(program, args, options)
     if _input_waits():
-        note("standard input is not passed to the job: this server cannot do that")
+        raise Unimplemented(
+            "run: something waits on standard input, and this server cannot pass it to a job; "
+            "give the job its data in another way, or run it with </dev/null"
+        )
     return with_client(ctx, lambda client: _run(client, request))
 
 
 async def _run(client: Client, request: JobRequest) -> int:
-    from gproc.cli.live.follow import copy_output
-    from gproc.cli.live.interrupts import Interrupts
+    from gproc.cli.live import foreground
 
-    job = await client.submit(request)
-    output = job.output()
-    try:
-        async with Interrupts(job):
-            status = await copy_output(output)
-    except asyncio.CancelledError:
-        note(f"left; the job goes on: gproc stop {job.id} ends it")
-        raise
-    return 125 if status is None else status.shell_code
+    return await foreground.listen(await foreground.submit(client, request), with_interrupts=True)
 
 
 def _input_waits() -> bool:
-    """Whether somebody wrote something for the job, which would be lost in silence."""
+    """Whether somebody wrote something for the job, which would be lost in silence.
+
+    A pipe that stays open and empty, as jobs of cron and CI are given, is none of that.
+    """
     try:
-        mode = os.fstat(sys.stdin.fileno()).st_mode
+        mode = os.fstat(0).st_mode
         if stat.S_ISREG(mode):
-            return os.fstat(sys.stdin.fileno()).st_size > 0
-        if stat.S_ISFIFO(mode):
-            waiting = fcntl.ioctl(sys.stdin.fileno(), termios.FIONREAD, bytes(4))
-            return int.from_bytes(waiting, sys.byteorder) > 0
-    except (OSError, ValueError, AttributeError):  # closed, or not there
-        pass
-    return False
+            return os.lseek(0, 0, os.SEEK_CUR) < os.fstat(0).st_size
+        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+            return False
+        select.select([0], [], [], _AT_ONCE)
+        return int.from_bytes(fcntl.ioctl(0, termios.FIONREAD, bytes(4)), sys.byteorder) > 0
+    except OSError:  # closed, or not for reading
+        return False

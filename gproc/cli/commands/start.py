@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gproc.cli.command import Command
-from gproc.cli.console import note
 from gproc.cli.job_options import job_options, job_request
 from gproc.cli.session import with_client
 
 if TYPE_CHECKING:
-    from gproc.client import Client, Job
+    from gproc.client import Client
     from gproc.model import JobRequest
 
 __all__ = ["command"]
@@ -39,18 +37,8 @@ def command(ctx: click.Context, /, program: str, args: tuple[str, ...], listen: 
 
 
 async def _start(client: Client, request: JobRequest, *, listen: bool) -> int:
-    job = await client.submit(request)
+    from gproc.cli.live import foreground
+
+    job = await foreground.submit(client, request)
     print(job.id, file=sys.stderr if listen else sys.stdout, flush=True)
-    return await _listen(job) if listen else 0
-
-
-async def _listen(job: Job) -> int:
-    from gproc.cli.live.follow import copy_output
-
-    output = job.output()
-    try:
-        status = await copy_output(output)
-    except asyncio.CancelledError:
-        note(f"stopped listening, the job goes on; go on with: gproc output --offset {output.offset} {job.id}")
-        raise
-    return 125 if status is None else status.shell_code
+    return await foreground.listen(job, with_interrupts=False) if listen else 0

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from gproc.cli.console import is_terminal, note
 from gproc.cli.live.sink import Sink
 from gproc.cli.live.transform import Safe, Stamped, Transform, as_it_is
-from gproc.model import Chunk, Gap, JobStatus, Stream
+from gproc.model import Gap, JobStatus, Stream
 
 if TYPE_CHECKING:
     from gproc.client import Output
     from gproc.errors import GprocError
 
 __all__ = ["copy_output", "gap_text"]
+
+_FIRST_PATIENCE = 1.0  # seconds
 
 
 async def copy_output(output: Output, *, timestamps: bool = False, raw: bool = False) -> JobStatus | None:
@@ -32,14 +35,16 @@ async def copy_output(output: Output, *, timestamps: bool = False, raw: bool = F
     }
     sys.stdout.flush()
     with ExitStack() as stack:
+        gaps = stack.enter_context(closing(_Gaps()))
         sinks = {Stream.STDOUT: stack.enter_context(Sink(1)), Stream.STDERR: stack.enter_context(Sink(2))}
         async with output as pieces:
             async for piece in pieces:
                 outage.ends()
-                if isinstance(piece, Chunk):
-                    await sinks[piece.stream].write(transforms[piece.stream](piece))
-                else:
-                    note(gap_text(piece))
+                if isinstance(piece, Gap):
+                    gaps.add(piece)
+                    continue
+                gaps.tell()
+                await sinks[piece.stream].write(transforms[piece.stream](piece))
         for stream, transform in transforms.items():
             await sinks[stream].write(transform(None))
     return output.end
@@ -48,6 +53,36 @@ async def copy_output(output: Output, *, timestamps: bool = False, raw: bool = F
 def gap_text(gap: Gap) -> str:
     """Return what is said where output is missing."""
     return f"{gap.bytes} bytes not kept here: the output from offset {gap.offset} to {gap.offset + gap.bytes}"
+
+
+class _Gaps:
+    """Tells of gaps: those that adjoin as one, told when it is over, or when it has been growing for long enough."""
+
+    def __init__(self) -> None:
+        self._grown: Gap | None = None
+        self._patience = _FIRST_PATIENCE
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, gap: Gap) -> None:
+        """Take note of a gap."""
+        grown = self._grown
+        if grown is not None and grown.offset + grown.bytes == gap.offset:
+            self._grown = Gap(grown.offset, grown.bytes + gap.bytes)
+            return
+        self.tell()
+        self._grown = gap
+        self._timer = asyncio.get_running_loop().call_later(self._patience, self.tell)
+        self._patience *= 2  # where everything is dropped, nobody wants a line each second
+
+    def tell(self) -> None:
+        """Tell what was not told yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._grown is not None:
+            note(gap_text(self._grown))
+        self._grown, self._timer = None, None
+
+    close = tell
 
 
 def _transform(safe: bool, timestamps: bool) -> Transform:

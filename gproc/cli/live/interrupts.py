@@ -26,6 +26,11 @@ class Interrupts:
         self._count = 0
         self._asking: set[asyncio.Task[None]] = set()
 
+    @property
+    def has_stopped(self) -> bool:
+        """Whether the job was asked to stop."""
+        return self._count > 1
+
     async def __aenter__(self) -> Self:
         self._caller = asyncio.current_task()
         # The runner of asyncio has a handler of its own; it is back when this one is removed.

@@ -1,0 +1,79 @@
+"""A job that was started here and is listened to: what is said when it begins, when it ends, when somebody leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from gproc.cli.console import note
+from gproc.cli.live.follow import copy_output
+from gproc.cli.live.interrupts import Interrupts
+from gproc.errors import DeadlineExceeded, JobNotFound, Unavailable
+from gproc.model import JobState
+
+if TYPE_CHECKING:
+    from gproc.client import Client, Job, Output
+    from gproc.model import JobRequest, JobStatus
+
+__all__ = ["listen", "submit"]
+
+_UNKNOWN = 125
+
+
+async def submit(client: Client, request: JobRequest) -> Job:
+    """Start the job, and tell which of its limits do not hold."""
+    try:
+        job = await client.submit(request)
+    except (asyncio.CancelledError, DeadlineExceeded, Unavailable):
+        note("there was no answer; whether the job was started is shown by: gproc list --running")
+        raise
+    for name, how in sorted(job.status.limits.items() if job.status else ()):
+        held, _, why = how.partition(": ")
+        if held == "unavailable":
+            note(f"the limit of {name} does not hold" + (f": {why}" if why else ""))
+    return job
+
+
+async def listen(job: Job, *, with_interrupts: bool) -> int:
+    """Show the output and return the exit code; *with_interrupts*, Ctrl-C goes to the job first.
+
+    Whatever else ends it, Ctrl-C, a signal, a reader that left, a server that is gone: it is told that the job goes on.
+    """
+    output = job.output()
+    async with AsyncExitStack() as stack:
+        interrupts = Interrupts(job)
+        stack.enter_context(_telling_that_it_goes_on(job, output, lambda: interrupts.has_stopped))
+        if with_interrupts:
+            await stack.enter_async_context(interrupts)
+        status = await copy_output(output)
+    if status is None:
+        return _UNKNOWN
+    _tell_ending(status)
+    return status.shell_code
+
+
+@contextmanager
+def _telling_that_it_goes_on(job: Job, output: Output, was_stopped: Callable[[], bool]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        if output.end is not None or isinstance(error, JobNotFound):
+            raise  # it is over, and may even have been removed
+        again = f"listen again: gproc output --offset {output.offset} {job.id}"
+        if was_stopped():
+            note(f"stopped listening, the server goes on stopping the job; {again}")
+        else:
+            note(f"stopped listening, not the job; {again}; end it: gproc stop {job.id}")
+        raise
+
+
+def _tell_ending(status: JobStatus) -> None:
+    """Tell why the job ended, unless it did so by itself: the exit code alone does not say who stopped it."""
+    from gproc.cli.render.jobs import outcome
+
+    if status.state in (JobState.STOPPED, JobState.TIMED_OUT, JobState.LOST):
+        by = f" by {status.stopped_by}" if status.stopped_by else ""
+        why = f": {status.reason}" if status.reason else ""
+        note(f"the job is over: {outcome(status)}{by}{why}")
