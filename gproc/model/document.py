@@ -97,7 +97,7 @@ def status_from_document(document: Mapping[str, Any]) -> JobStatus:
         output_bytes=document.get("output_bytes", 0),
         dropped_bytes=document.get("dropped_bytes", 0),
         stopped_by=document.get("stopped_by", ""),
-        usage=None if usage is None else Usage(**usage),
+        usage=None if usage is None else Usage(**_known(Usage, usage)),
         limits=document.get("limits", {}),
     )
 
@@ -140,7 +140,9 @@ def spec_from_document(document: Mapping[str, Any]) -> JobSpec:
         nonce=document["nonce"],
         reserve_bytes=document.get("reserve_bytes", 0),
         cgroup=document.get("cgroup", ""),
-        run_as=None if run_as is None else RunAs(**{**run_as, "groups": tuple(run_as.get("groups", ()))}),
+        run_as=None
+        if run_as is None
+        else RunAs(**_known(RunAs, {**run_as, "groups": tuple(run_as.get("groups", ()))})),
         request=JobRequest(
             command=document["command"],
             args=tuple(document.get("args", ())),
@@ -154,7 +156,7 @@ def spec_from_document(document: Mapping[str, Any]) -> JobSpec:
                 signal=parse_signal(document["stop"]["signal"]), grace=timedelta(seconds=document["stop"]["grace"])
             ),
             stdin=document.get("stdin", False),
-            tty=None if tty is None else TerminalSize(**tty),
+            tty=None if tty is None else TerminalSize(**_known(TerminalSize, tty)),
             limits=_limits_from_document(document.get("limits", {})),
         ),
     )
@@ -168,11 +170,18 @@ def _limits_to_document(limits: Limits) -> Document:
 
 def _limits_from_document(document: Mapping[str, Any]) -> Limits:
     policy = document.get("output_policy")
-    return Limits(**{**document, "output_policy": None if policy is None else OutputPolicy(policy)})
+    known = _known(Limits, document)
+    return Limits(**{**known, "output_policy": None if policy is None else OutputPolicy(policy)})
 
 
 def _fields(value: Limits | RunAs | TerminalSize) -> Document:
     return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _known(kind: type[Any], document: Mapping[str, Any]) -> Document:
+    """Return what of *document* is a field of *kind*: a newer version may know more."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in document.items() if name in names}
 
 
 def _present(document: Document) -> Document:

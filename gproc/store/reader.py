@@ -6,6 +6,7 @@ readers cost the writer nothing, and a job that was removed can be read to its e
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,8 +83,8 @@ class OutputCursor:
             self.offset = max(self.offset, self._offset_of_last_lines(wanted.tail_lines, extent))
         self._record = self._index.find_offset(self.offset)
 
-    def read(self, extent: Extent, *, may_block: bool = True) -> Chunk | Gap | None:
-        """Return what comes next within *extent* and go past it; None at its end.
+    def read(self, extent: Extent, *, may_block: bool = True, at_most: int = CHUNK_BYTES) -> Chunk | Gap | None:
+        """Return what comes next within *extent* and go past it, *at_most* so many bytes; None at its end.
 
         Raises `WouldBlockError` if the disk would have to be waited for and *may_block* is not set, and `OSError` if
         the disk fails.
@@ -97,7 +98,7 @@ class OutputCursor:
             if stretch.kind not in self._wanted:
                 self.offset = stretch.end
                 continue
-            data = self._pread(min(CHUNK_BYTES, stretch.end - self.offset), self.offset, may_block)
+            data = self._pread(min(CHUNK_BYTES, at_most, stretch.end - self.offset), self.offset, may_block)
             if not data:
                 return self._gap(stretch.end)
             return self._chunk(data, stretch)
@@ -134,11 +135,10 @@ class OutputCursor:
         buffer = bytearray(size)
         try:
             count = os.preadv(self._output_fd, [buffer], offset, os.RWF_NOWAIT)
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EOPNOTSUPP):
+                raise
             raise WouldBlockError from None
-        except OSError:
-            # This file system does not know the flag.
-            return os.pread(self._output_fd, size, offset)
         return memoryview(buffer)[:count]
 
     def _offset_at(self, since: datetime, extent: Extent) -> int:

@@ -11,7 +11,6 @@ stays below what was announced never sees a byte without its record.
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 
 from gproc.store.index import IndexRecord, Kind, encode
@@ -32,6 +31,8 @@ class Extent:
 
     end: int = 0
     kept: int = 0
+    dropped: int = 0
+    """How many bytes were dropped, wherever that was."""
 
 
 class OutputWriter:
@@ -48,7 +49,6 @@ class OutputWriter:
         self._looked_ns = 0
         self._bytes_until_look = 0
         self._has_room = True
-        self.dropped = 0
         self.extent = Extent()
 
     @property
@@ -62,10 +62,9 @@ class OutputWriter:
         start, settled = self.extent.end, self.extent.kept
         room = self._room(start, size, now_ns)
         if room and self._write_records(kind, now_ns):
-            kept = self._write(data if room >= size else memoryview(data)[:room], start)
+            kept = self._write(data if room >= size else memoryview(data)[:room], start, now_ns)
             settled = start + kept
-        self.dropped += size - kept
-        self.extent = Extent(start + size, settled)
+        self.extent = Extent(start + size, settled, self.extent.dropped + size - kept)
 
     def _room(self, start: int, size: int, now_ns: int) -> int:
         """Return how many of the next *size* bytes may be kept."""
@@ -96,18 +95,22 @@ class OutputWriter:
             return True
         records += encode(IndexRecord(start, now_ns, kind))
         if _pwrite(self._index_fd, records, self._index_position) < len(records):
-            self._has_room = False
+            self._run_out(now_ns)
             return False
         self._index_position += len(records)
         self._last_kind, self._last_time_ns = kind, now_ns
         return True
 
-    def _write(self, data: memoryview | bytes, start: int) -> int:
+    def _write(self, data: memoryview | bytes, start: int, now_ns: int) -> int:
         written = _pwrite(self._output_fd, data, start)
         if written < len(data):
-            self._has_room = False
-            self._looked_ns = time.time_ns()
+            self._run_out(now_ns)
         return written
+
+    def _run_out(self, now_ns: int) -> None:
+        """Keep nothing until the next look finds room."""
+        self._has_room = False
+        self._looked_ns = now_ns
 
 
 def _pwrite(fd: int, data: memoryview | bytes, offset: int) -> int:

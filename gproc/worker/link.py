@@ -125,8 +125,7 @@ class ShimLink(asyncio.Protocol):
         elif not self._proven:
             raise ValueError("it did not say who it is")
         elif "output" in message:
-            end, kept = message["output"]
-            self.extent = Extent(int(end), int(kept))
+            self.extent = Extent(*map(int, message["output"][:3]))
         elif "status" in message:
             self.status = status_from_document(message["status"])
             self._settle()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from signal import Signals
 
-from gproc.errors import JobFinished
+from gproc.errors import JobFinished, QuotaExceeded
 from gproc.model import JobRequest, JobState, RunAs, StopPolicy
 from gproc.model.units import signal_name
 from gproc.worker.launch import Launch, LaunchError, clean_environment, explain, launch
@@ -73,8 +73,14 @@ class Process:
         if self._status.state is not JobState.PENDING:
             raise RuntimeError("a process is started once")
         pid = self._launch()
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            # One that cannot be watched must not run.
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)  # noqa: ASYNC222 - it has been killed
+            raise QuotaExceeded(f"no process can be watched now: {error.strerror}; try again later") from error
         self._status = ProcessStatus(state=JobState.RUNNING, pid=pid, started_at=datetime.now(UTC))
-        self._pidfd = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
 
     def status(self) -> ProcessStatus:

@@ -6,6 +6,7 @@ its shim, and what became of the job cannot be known: it is `lost`, and no exit 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -32,6 +33,8 @@ from gproc.worker.tree import descendants, kill_bearers, session, signal_each, s
 
 __all__ = ["declare_lost", "extent_of", "may_have_run", "new_entry", "pending_status", "read_jobs"]
 
+_WANT_OF_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
 _KILL_ROUNDS = 20
 
 _log = logging.getLogger("gproc.worker")
@@ -56,9 +59,23 @@ def read_jobs(state: StateDirectory) -> list[Entry]:
         try:
             entries.append(_read_job(state.job(job_id), job_id))
         except (StateError, OSError) as error:
-            where = state.set_aside(job_id)
-            _log.error("job set aside", extra={"job": job_id, "reason": str(error), "where": str(where)})
+            if isinstance(error, OSError) and error.errno in _WANT_OF_ROOM:
+                raise StateError(f"state directory {state.path}: cannot be read now: {error.strerror}") from error
+            _set_aside(state, job_id, error)
     return entries
+
+
+def _set_aside(state: StateDirectory, job_id: JobId, error: Exception) -> None:
+    """Move a job that cannot be read out of the way, or forget one that was never recorded and so never ran."""
+    if isinstance(error, FileNotFoundError) and not may_have_run(state.job(job_id)):
+        state.delete(job_id)
+        return
+    try:
+        where = state.set_aside(job_id)
+    except OSError as problem:
+        _log.error("job left out", extra={"job": job_id, "reason": f"{error}; cannot be set aside: {problem}"})
+    else:
+        _log.error("job set aside", extra={"job": job_id, "reason": str(error), "where": str(where)})
 
 
 def new_entry(spec: JobSpec, status: JobStatus) -> Entry:

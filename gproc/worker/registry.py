@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gproc.errors import GprocError, JobNotFound
 from gproc.model import Identity, JobId, JobState, JobStatus, StopPolicy
@@ -36,6 +36,13 @@ class Entry:
     def id(self) -> JobId:
         """The id of the job."""
         return self.status.id
+
+    def current(self) -> JobStatus:
+        """Return the status with the output counted up to now."""
+        extent = self.extent
+        if self.status.is_final or self.status.output_bytes == extent.end:
+            return self.status
+        return replace(self.status, output_bytes=extent.end, dropped_bytes=extent.dropped)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,10 @@ import asyncio
 import errno
 import logging
 import secrets
-import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from signal import Signals
 from types import TracebackType
@@ -23,7 +21,6 @@ from gproc.errors import (
     JobFinished,
     JobNotFound,
     JobRunning,
-    OffsetOutOfRange,
     PermissionDenied,
     QuotaExceeded,
     StateError,
@@ -48,17 +45,18 @@ from gproc.model import (
 )
 from gproc.model.document import spec_to_document
 from gproc.store.directory import StateDirectory, opened
-from gproc.store.reader import OutputCursor, WouldBlockError
 from gproc.store.records import write_record
 from gproc.store.retention import expired
-from gproc.store.writer import Extent
 from gproc.worker import recovery
+from gproc.worker.attachment import Attachment
 from gproc.worker.cgroup import delegated_subtree, prepare_subtree
-from gproc.worker.changes import Changes
 from gproc.worker.launcher import Launcher
 from gproc.worker.link import ShimLink
+from gproc.worker.output import Room, follow
 from gproc.worker.registry import Entry, JobPage, ListQuery, Registry
 from gproc.worker.settings import SupervisorSettings
+from gproc.worker.tasks import Tasks
+from gproc.worker.watching import Watchers
 
 __all__ = ["LOCAL", "Supervisor"]
 
@@ -66,11 +64,9 @@ LOCAL: Identity = "local"
 """The owner of jobs that are started without a network."""
 
 _START_SECONDS = 30.0
-_ADOPT_SECONDS = 5.0
 _BEYOND_GRACE_SECONDS = 5.0
-_LOST_AFTER_SECONDS = 2.0
+_ENDING_SECONDS = 2.0
 _RETENTION_EVERY_SECONDS = 60.0
-_CHUNKS_WITHOUT_A_BREAK = 16
 
 _log = logging.getLogger("gproc.worker")
 
@@ -90,27 +86,29 @@ class Supervisor:
         self._settings = settings or SupervisorSettings()
         self._registry = Registry()
         self._launcher = Launcher()
-        self._changes = Changes()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
+        self._watchers = Watchers(self._registry)
+        self._attachment = Attachment(self._state, self._tasks, self._changed)
         self._cgroups: Path | None = None
-        self._closing = False
 
     async def __aenter__(self) -> Self:
         """Lock the directory, find the jobs in it again, and be ready to start more.
 
         Raises `StateError` if the directory cannot be used.
         """
-        await asyncio.to_thread(self._state.open)
+        await self._tasks.thread(self._state.open)
         try:
             self._cgroups = _cgroups(self._settings.cgroup)
-            entries, _ = await asyncio.gather(asyncio.to_thread(recovery.read_jobs, self._state), self._launcher.open())
+            entries, _ = await asyncio.gather(
+                self._tasks.thread(recovery.read_jobs, self._state), self._launcher.open()
+            )
             for entry in entries:
                 self._registry.add(entry)
-            await self._adopt([entry for entry in entries if not entry.status.is_final])
+            await self._attachment.adopt([entry for entry in entries if not entry.status.is_final])
         except BaseException:
             await self._close()
             raise
-        self._own(self._retain_for_ever())
+        self._tasks.own(self._retain_for_ever())
         return self
 
     async def __aexit__(
@@ -156,14 +154,20 @@ class Supervisor:
         spec = self._accept(request, owner, run_as)
         entry = recovery.new_entry(spec, recovery.pending_status(spec))
         self._registry.add(entry)
-        await asyncio.shield(self._own(self._launch(spec, entry)))
+        launch = self._tasks.own(self._launch(spec, entry))
+        try:
+            await asyncio.shield(launch)
+        except asyncio.CancelledError:
+            if launch.cancelled():
+                raise Unavailable("the supervisor is closing; ask for the job again") from None
+            raise
         if entry.status.state is JobState.PENDING:
             raise Unavailable(f"job {entry.id}: its shim is slow to start; ask for the job's status later")
         return entry.status
 
     def _accept(self, request: JobRequest, owner: Identity, run_as: RunAs | None) -> JobSpec:
         settings = self._settings
-        if self._closing:
+        if self._tasks.is_closing:
             raise Unavailable("the supervisor is closing; try again")
         if settings.owner_output_bytes is not None:
             kept = sum(entry.extent.kept for entry in self._registry.owned(owner))
@@ -188,7 +192,7 @@ class Supervisor:
     async def _launch(self, spec: JobSpec, entry: Entry) -> None:
         directory = self._state.job(entry.id)
         try:
-            await asyncio.to_thread(_record, directory, spec)
+            await self._tasks.thread(_record, directory, spec)
             link = await self._launch_shim(entry, directory)
             if link.failure is not None:
                 raise link.failure
@@ -205,8 +209,7 @@ class Supervisor:
     async def _launch_shim(self, entry: Entry, directory: Path) -> ShimLink:
         """Have a shim started; return the link on which it said how that went, or fell silent."""
         sock = await self._launcher.launch(directory)
-        link = await ShimLink.over(sock, job_id=entry.id, nonce=entry.nonce, changed=partial(self._heard, entry))
-        entry.link = link
+        link = await self._attachment.attach(entry, sock)
         with suppress(TimeoutError):
             await link.settled(_START_SECONDS)
         return link
@@ -218,10 +221,9 @@ class Supervisor:
         """
         link.close()
         entry.link = None
-        await self._find_out(entry)
-        if entry.status.state is JobState.LOST and not await asyncio.to_thread(
-            recovery.may_have_run, self._state.job(entry.id)
-        ):
+        await self._attachment.find_out(entry)
+        is_lost = entry.status.state is JobState.LOST
+        if is_lost and not await self._tasks.thread(recovery.may_have_run, self._state.job(entry.id)):
             raise Unavailable("the job's shim ended before it could start the job; try again")
 
     async def _started(self, entry: Entry) -> JobStatus:
@@ -230,7 +232,7 @@ class Supervisor:
             await entry.changes.wait()
         if entry.failure is not None:
             raise entry.failure
-        return _current(entry)
+        return entry.current()
 
     async def _forget(self, entry: Entry, error: GprocError) -> None:
         """Leave no trace of a job that was never executed."""
@@ -240,7 +242,7 @@ class Supervisor:
         entry.failure = error
         entry.status = replace(entry.status, state=JobState.LOST)
         self._changed(entry)
-        await asyncio.to_thread(self._state.delete, entry.id)
+        await self._tasks.thread(self._state.delete, entry.id)
 
     # Asking
 
@@ -250,7 +252,7 @@ class Supervisor:
 
     def status(self, job_id: JobId, *, owner: Identity | None = None) -> JobStatus:
         """Return the status of a job, as it is now."""
-        return _current(self._registry.get(job_id, owner))
+        return self._registry.get(job_id, owner).current()
 
     def list(
         self,
@@ -266,7 +268,7 @@ class Supervisor:
         """Return a page of the jobs that match, newest first; give its token back for the next one."""
         query = ListQuery(states=states, labels=labels or {}, id_prefix=id_prefix, name=name)
         page = self._registry.page(owner, query, size=page_size, token=page_token)
-        return replace(page, jobs=tuple(_current(self._registry.get(status.id, None)) for status in page.jobs))
+        return replace(page, jobs=tuple(self._registry.get(status.id, None).current() for status in page.jobs))
 
     async def wait(self, job_id: JobId, *, owner: Identity | None = None) -> JobStatus:
         """Return the final status of a job, when it is final. Cancelling leaves the job alone."""
@@ -283,19 +285,9 @@ class Supervisor:
         Without *ids*: all jobs, new ones included, without end. With ids it ends when all are final or removed.
         """
         named = [self._registry.get(job_id, owner) for job_id in ids]
-        told: dict[JobId, JobStatus] = {}
-        while True:
-            watched = named or list(self._registry.owned(owner))
-            for entry in sorted(watched, key=lambda entry: entry.id):
-                if told.get(entry.id) is not entry.status:
-                    told[entry.id] = entry.status
-                    yield _current(entry)
-            if named and all(entry.status.is_final for entry in named):
-                return
-            # What was removed meanwhile is not remembered: a watch may last for months.
-            told = {entry.id: told[entry.id] for entry in watched}
-            if all(told[entry.id] is entry.status for entry in watched):
-                await self._changes.wait()
+        async with aclosing(self._watchers.watch(named, owner)) as statuses:
+            async for status in statuses:
+                yield status
 
     # Steering
 
@@ -323,7 +315,7 @@ class Supervisor:
             async with asyncio.timeout(seconds + _BEYOND_GRACE_SECONDS):
                 return await self.wait(job_id)
         except TimeoutError:
-            return _current(entry)
+            return entry.current()
 
     async def signal(self, job_id: JobId, signal: Signals, *, owner: Identity | None = None) -> JobStatus:
         """Send *signal* to a job's process group; return its status.
@@ -339,7 +331,7 @@ class Supervisor:
             raise JobFinished(f"job {job_id}: its program has ended; it cannot be sent a signal")
         if number:
             raise PermissionDenied(f"job {job_id}: {signal.name} was refused by the system: {text}")
-        return _current(entry)
+        return entry.current()
 
     async def remove(self, job_id: JobId, *, owner: Identity | None = None) -> None:
         """Forget a finished job and delete its output; raise `JobRunning` if it is not finished.
@@ -350,8 +342,7 @@ class Supervisor:
         if not entry.status.is_final:
             raise JobRunning(f"job {job_id}: is {entry.status.state.value}; stop it first with `gproc stop {job_id}`")
         self._registry.discard(entry)
-        await asyncio.to_thread(self._state.delete, job_id)
-        self._changes.notify()
+        await self._tasks.thread(self._state.delete, job_id)
 
     async def _ask(self, entry: Entry, what: str, **details: object) -> tuple[int, str]:
         """Ask a job's shim for *what*; a job that ends meanwhile is no such process."""
@@ -361,7 +352,7 @@ class Supervisor:
             return await entry.link.ask(what, **details)
         except Unavailable:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOST_AFTER_SECONDS):
+                async with asyncio.timeout(_ENDING_SECONDS):
                     await self.wait(entry.id)
             if entry.status.is_final:
                 return errno.ESRCH, "it has ended"
@@ -370,33 +361,27 @@ class Supervisor:
     # Output
 
     async def output_events(
-        self, job_id: JobId, wanted: OutputRange | None = None, *, owner: Identity | None = None
+        self,
+        job_id: JobId,
+        wanted: OutputRange | None = None,
+        *,
+        owner: Identity | None = None,
+        room: Room | None = None,
     ) -> AsyncGenerator[OutputEvent, None]:
         """Yield the output that is *wanted* (all of it, by default): chunks and gaps, then exactly one `End`.
 
         What was written before is replayed, then what comes is yielded as it comes. Nothing is queued for a slow
-        consumer: it just reads later. Raises `OffsetOutOfRange` beyond the output of a finished job. Close it
+        consumer: it just reads later. With *room*, it is awaited before output is read, and returns how many bytes may
+        be. Raises `OffsetOutOfRange` beyond the output of a finished job. Close it
         (`contextlib.aclosing`), or its descriptors stay open until it is collected.
         """
         wanted = wanted or OutputRange()
         entry = self._registry.get(job_id, owner)
         await self._started(entry)
-        with await asyncio.to_thread(self._open_cursor, entry, wanted) as cursor:
-            snapshot = None if wanted.follow else entry.extent
-            unbroken = 0
-            while True:
-                status, extent = entry.status, snapshot or entry.extent
-                event = await _read(entry, cursor, extent)
-                if event is not None:
-                    yield event
-                    unbroken += 1
-                    if unbroken % _CHUNKS_WITHOUT_A_BREAK == 0:
-                        await asyncio.sleep(0)
-                elif status.is_final or snapshot is not None:
-                    yield End(_current(entry))
-                    return
-                else:
-                    await entry.changes.wait()
+        async with aclosing(follow(entry, self._state.job(job_id), wanted, self._tasks, room)) as events:
+            async for event in events:
+                yield event
+                del event  # a reader who waits for the next one does not keep this one
 
     async def watch_output(
         self, job_id: JobId, wanted: OutputRange | None = None, *, owner: Identity | None = None
@@ -412,112 +397,9 @@ class Supervisor:
         async with aclosing(self.watch_output(job_id, OutputRange(follow=False), owner=owner)) as pieces:
             return b"".join([piece.data async for piece in pieces if isinstance(piece, Chunk)])
 
-    def _open_cursor(self, entry: Entry, wanted: OutputRange) -> OutputCursor:
-        try:
-            with opened(self._state.job(entry.id)) as dir_fd:
-                cursor = OutputCursor(dir_fd=dir_fd, streams=wanted.streams)
-        except FileNotFoundError:
-            raise JobNotFound(entry.id) from None
-        except OSError as error:
-            problem = f"job {entry.id}: its output cannot be opened: {error.strerror}"
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-                # It passes by itself, so readers that resume are to come back.
-                raise Unavailable(f"{problem}; try again") from error
-            raise InternalError(problem) from error
-        if entry.status.is_final and wanted.offset > entry.extent.end:
-            cursor.close()
-            raise OffsetOutOfRange(
-                f"offset {wanted.offset}: job {entry.id} is finished and wrote {entry.extent.end} bytes of output"
-            )
-        cursor.seek(wanted, entry.extent)
-        return cursor
-
-    # Hearing from shims
-
-    def _heard(self, entry: Entry, link: ShimLink) -> None:
-        """Take over what a shim announced."""
-        if entry.link is not link and entry.link is not None:
-            return
-        if link.status is not None and not entry.status.is_final:
-            changed = link.status is not entry.status
-            entry.extent = link.extent
-            if link.status.is_final:
-                entry.extent = Extent(link.status.output_bytes, link.extent.kept)
-                entry.link = None
-                link.close()
-            if changed:
-                entry.status = link.status
-                self._changed(entry)
-            else:
-                entry.changes.notify()
-        was_executed = entry.status.state is not JobState.PENDING
-        if link.is_down and entry.link is link and was_executed and not entry.status.is_final:
-            entry.link = None
-            if not self._closing:
-                self._own(self._find_out(entry))
-
     def _changed(self, entry: Entry) -> None:
         entry.changes.notify()
-        self._changes.notify()
-
-    async def _find_out(self, entry: Entry) -> None:
-        """Find out what became of a job whose shim hung up: it is final, lost, or to be adopted again."""
-        directory = self._state.job(entry.id)
-        give_up_at = time.monotonic() + _LOST_AFTER_SECONDS
-        while time.monotonic() < give_up_at:
-            try:
-                status = await asyncio.to_thread(recovery.declare_lost, directory)
-            except (FileNotFoundError, StateError) as error:
-                _log.error("job record unreadable", extra={"job": entry.id, "reason": str(error)})
-                status = replace(entry.status, state=JobState.LOST, reason=f"its record cannot be used: {error}")
-            except OSError as error:
-                # Want of descriptors or of disk says nothing about the job: ask again, and make nothing up.
-                _log.warning("job record not reached", extra={"job": entry.id, "reason": error.strerror})
-                status = None
-            if status is not None:
-                entry.extent = await asyncio.to_thread(recovery.extent_of, directory, status)
-                entry.status = status
-                self._changed(entry)
-                return
-            await self._adopt_one(entry)
-            if entry.link is not None:
-                return
-            await asyncio.sleep(0.05)
-        self._own(self._keep_trying(entry))
-
-    async def _adopt(self, entries: Sequence[Entry]) -> None:
-        """Find the shims of *entries* again, within one budget for all; the mute ones are asked again later."""
-        tasks = [self._own(self._find_out(entry)) for entry in entries]
-        if tasks:
-            await asyncio.wait(tasks, timeout=_ADOPT_SECONDS)
-
-    async def _adopt_one(self, entry: Entry) -> None:
-        try:
-            link = await ShimLink.to(
-                self._state.job(entry.id),
-                job_id=entry.id,
-                nonce=entry.nonce,
-                changed=partial(self._heard, entry),
-            )
-        except (OSError, TimeoutError):
-            return
-        with suppress(TimeoutError):
-            await link.settled(_LOST_AFTER_SECONDS)
-        if link.status is None:
-            link.close()
-        elif not link.is_down and not link.status.is_final:
-            entry.link = link
-        self._heard(entry, link)
-
-    async def _keep_trying(self, entry: Entry) -> None:
-        """Serve what is stored of a job whose shim lives and does not answer, until it does."""
-        note = "its shim does not answer"
-        entry.extent = await asyncio.to_thread(recovery.extent_of, self._state.job(entry.id), entry.status)
-        entry.status = replace(entry.status, reason=note)
-        self._changed(entry)
-        _log.warning("shim does not answer", extra={"job": entry.id})
-        await asyncio.sleep(_LOST_AFTER_SECONDS)
-        await self._find_out(entry)
+        self._watchers.notify(entry)
 
     # Keeping house
 
@@ -534,39 +416,13 @@ class Supervisor:
                 await self.remove(job_id)
                 _log.info("job expired", extra={"job": job_id})
 
-    def _own(self, work: Any) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
     async def _close(self) -> None:
-        self._closing = True
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
         for entry in self._registry:
             if entry.link is not None:
                 entry.link.close()
         await self._launcher.close()
         self._state.close()
-
-
-async def _read(entry: Entry, cursor: OutputCursor, extent: Extent) -> Chunk | Gap | None:
-    try:
-        try:
-            return cursor.read(extent, may_block=False)
-        except WouldBlockError:
-            return await asyncio.to_thread(cursor.read, extent)
-    except OSError as error:
-        raise InternalError(f"job {entry.id}: its output cannot be read: {error.strerror}") from error
-
-
-def _current(entry: Entry) -> JobStatus:
-    """Return the status with the output counted up to now."""
-    if entry.status.is_final or entry.status.output_bytes == entry.extent.end:
-        return entry.status
-    return replace(entry.status, output_bytes=entry.extent.end)
 
 
 def _record(directory: Path, spec: JobSpec) -> None:

@@ -170,11 +170,13 @@ class Shim:
 
     def _latest(self, topic: str) -> Message:
         if topic == "output":
-            return {"output": [self._writer.extent.end, self._writer.extent.kept]}
+            extent = self._writer.extent
+            return {"output": [extent.end, extent.kept, extent.dropped]}
         return {"status": status_to_document(self._status())}
 
     def _status(self) -> JobStatus:
-        return replace(self._job.status, output_bytes=self._writer.extent.end, dropped_bytes=self._writer.dropped)
+        extent = self._writer.extent
+        return replace(self._job.status, output_bytes=extent.end, dropped_bytes=extent.dropped)
 
     def _announce(self) -> None:
         """Tell the links what changed in this turn of the loop."""
