@@ -2,7 +2,7 @@
 
 The clock of the machine is everybody's and is left alone. What is replaced is what the modules of Gproc that are
 loaded here know as `datetime` and `time`: an embedded server then lives in another time, its shims (processes of their
-own) do not. To shift these, too, start a `ServerProcess` with libfaketime in its environment, where it is installed.
+own) do not.
 """
 
 from __future__ import annotations
