@@ -39,4 +39,4 @@ async def _ask(ctx: click.Context, incomplete: str) -> tuple[JobStatus, ...]:
 def _about(job: JobStatus) -> str:
     from gproc.cli.render.jobs import command_line
 
-    return f"{job.state.value} {command_line(job)}"[:60]
+    return f"{job.state.value} {command_line(job, longest=60)}"[:60]

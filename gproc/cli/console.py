@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["error_line", "has_colour", "is_terminal", "make_console", "note", "paint"]
 
+_LONGEST = 1000
+
 
 def is_terminal(stream: TextIO) -> bool:
     """Whether a person looks at *stream*."""
@@ -58,7 +60,9 @@ def error_line(text: str) -> None:
 def _one_line(text: str) -> str:
     from gproc.cli.render.escape import visible
 
-    return visible(" ".join(text.splitlines()))
+    # What somebody typed may be in it, and be as long as a command line can be.
+    short = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+    return visible(" ".join(short.splitlines()))
 
 
 def _say(text: str) -> None:

@@ -30,7 +30,8 @@ def show_jobs(jobs: Sequence[JobStatus], *, as_json: bool, alone: bool = False) 
         sys.stdout.write(render.json_text(jobs[0] if alone else jobs))
     elif is_terminal(sys.stdout):
         if jobs:
-            make_console().print(render.job_table(jobs, now=render.utc_now()))
+            console = make_console()
+            console.print(render.job_table(jobs, now=render.utc_now(), width=console.width))
     else:
         sys.stdout.write(render.plain_table(jobs, now=render.utc_now()))
 

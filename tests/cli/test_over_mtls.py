@@ -385,6 +385,28 @@ def test_watch_in_a_pipe_prints_lines_with_their_job(alice: Cli) -> None:
     assert "1 job: 1 exited 0" in done.stderr
 
 
+def test_watch_follows_more_jobs_than_it_can_at_a_time(alice: Cli) -> None:
+    jobs = [alice.start("-n", f"crowd-{number}", "sh", "-c", f"echo hi {number}") for number in range(5)]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import gproc.cli.live.watching as w; w._MOST_FOLLOWED = 2\n" + GPROC[2],
+            "watch",
+            *jobs,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=alice.env,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert sorted(done.stdout.splitlines()) == [f"crowd-{number} | hi {number}" for number in range(5)]
+    assert done.stderr.count("gproc: more than 2 jobs: ") == 1
+    assert "5 jobs: 5 exited 0" in done.stderr
+
+
 def test_a_reader_that_leaves_a_watch_ends_it_quietly(alice: Cli) -> None:
     job = alice.start("sh", "-c", "while :; do echo line; sleep 0.05; done")
     with alice.running("watch", job) as process:

@@ -45,11 +45,11 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(home: Path, *options: str, addr: str = "localhost:0") -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server as a process of its own; gives it and its address once it says that it is ready."""
     files = ["--cacert", "pki/ca.crt", "--cert", "pki/server.crt", "--key", "pki/server.key"]
     process = subprocess.Popen(
-        [*GPROC, "--addr", "localhost:0", *files, "serve", "--state-dir", "state", *RUN_AS, *options],
+        [*GPROC, "--addr", addr, *files, "serve", "--state-dir", "state", *RUN_AS, *options],
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
@@ -64,6 +64,10 @@ def serving(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], 
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+def as_alice(addr: str) -> list[str]:
+    return ["--addr", addr, "--cacert", "pki/ca.crt", "--cert", "pki/alice.crt", "--key", "pki/alice.key"]
 
 
 def client(home: Path, addr: str, name: str, *args: str) -> subprocess.CompletedProcess[str]:
@@ -91,6 +95,27 @@ def test_a_context_is_all_one_needs(pki: Path) -> None:
         done = gproc("run", "echo", "hello", cwd=pki)
         assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
         gproc("context", "remove", "here", cwd=pki)
+
+
+def test_watch_tells_when_the_server_is_away_and_when_it_is_back(pki: Path) -> None:
+    with serving(pki) as (_, addr):
+        job = client(pki, addr, "alice", "start", "-n", "lasting", "sh", "-c", "echo one; sleep 60").stdout.strip()
+        watch = subprocess.Popen(
+            [*GPROC, *as_alice(addr), "watch", job], cwd=pki, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert watch.stdout is not None
+        assert watch.stderr is not None
+        assert watch.stdout.readline() == "lasting | one\n"
+    try:
+        assert watch.stderr.readline().endswith("; connecting again, no output is lost\n")
+        with serving(pki, addr=addr) as (_, again):
+            assert again == addr
+            assert watch.stderr.readline() == "gproc: connected again\n"
+            client(pki, addr, "alice", "stop", job)
+            assert watch.wait(20) == 0
+    finally:
+        watch.kill()
+        watch.communicate()
 
 
 def test_the_configuration_holds(pki: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from gproc.cli.commands import VERBS
 from gproc.cli.live.screen import Screen
 from gproc.cli.main import cli
 from gproc.cli.render.certs import certificate_table, plain_certificates
+from gproc.cli.render.escape import visible
 from gproc.cli.render.help import draw_help
 from gproc.cli.render.jobs import card_lines, job_card, job_table, json_text, plain_table
 from gproc.cli.render.panes import Pane, draw_panes, summary_text
@@ -107,10 +109,18 @@ def printed(renderable: object, width: int) -> str:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_list_on_a_terminal(matches_snapshot: Check, width: int) -> None:
-    text = printed(job_table(JOBS, now=NOW), width)
+    text = printed(job_table(JOBS, now=NOW, width=width), width)
     assert all(cell_len(line) <= width for line in text.splitlines())
-    assert text.split()[:7] == ["id", "state", "age", "took", "output", "name", "command"]
+    assert all(visible(job.name) in text for job in JOBS)
     matches_snapshot(f"list-{width}", text)
+
+
+@pytest.mark.parametrize("width", [40, 50, 60])
+def test_a_narrow_list_leaves_columns_out_and_names_whole(width: int) -> None:
+    text = printed(job_table([replace(FULL, name="a-rather-long-name")], now=NOW, width=width), width)
+    assert all(cell_len(line) <= width for line in text.splitlines())
+    assert "a-rather-long-name" in text
+    assert FULL.id[:12] in text
 
 
 def test_the_list_in_a_pipe(matches_snapshot: Check) -> None:

@@ -84,5 +84,5 @@ def _sum_up(jobs: Sequence[JobStatus], took: timedelta, *, with_table: bool) -> 
 
     console = make_console(sys.stderr)
     if with_table:
-        console.print(job_table(jobs, now=utc_now()))
+        console.print(job_table(jobs, now=utc_now(), width=console.width))
     console.print(summary_text(jobs, took=took))

@@ -8,6 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 
+from gproc.cli.console import note
 from gproc.cli.live.screen import Screen
 from gproc.cli.render.escape import visible
 from gproc.cli.render.jobs import short_ids, utc_now
@@ -25,6 +26,7 @@ class LivePanes:
         self._statuses: dict[JobId, JobStatus] = {}
         self._screens: dict[JobId, Screen] = {}
         self._seen: dict[JobId, int] = {}
+        self._said: list[str] = []
         self._live = Live(console=console, screen=True, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
@@ -35,6 +37,8 @@ class LivePanes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.__exit__(kind, error, trace)
+        for text in self._said:
+            note(text)
 
     def job(self, status: JobStatus) -> None:
         """Take note of a new job, or of a change."""
@@ -49,12 +53,17 @@ class LivePanes:
         else:
             self._screens[job_id].feed(f"\n\x1b[33m[{piece.bytes} bytes not kept here]\x1b[0m\n".encode())
 
+    def say(self, text: str) -> None:
+        """Tell something about the watching itself: in the last line now, and again when the panes are gone."""
+        self._said.append(text)
+
     def redraw(self) -> None:
         """Draw everything, in the size that the terminal has now."""
         width, height = self._console.size
         shown = short_ids(list(self._statuses))
         panes = [
-            Pane(status, self._screens[job_id], visible(status.name) or shown[job_id], self._seen.get(job_id, 0))
+            Pane(status, self._screens[job_id], shown[job_id], self._seen.get(job_id, 0))
             for job_id, status in self._statuses.items()
         ]
-        self._live.update(draw_panes(panes, width=width, height=height, now=utc_now()), refresh=True)
+        news = visible(self._said[-1]) if self._said else ""
+        self._live.update(draw_panes(panes, width=width, height=height, now=utc_now(), news=news), refresh=True)

@@ -63,6 +63,10 @@ class PrefixedLines:
         splitter = self._splitters.setdefault((job_id, piece.stream), LineSplitter())
         await self._print(job_id, piece.stream, splitter.feed(piece.data))
 
+    def say(self, text: str) -> None:
+        """Tell something about the watching itself."""
+        note(text)
+
     async def finish(self) -> None:
         """Print the lines that were never ended."""
         for (job_id, stream), splitter in self._splitters.items():

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol
 
-from gproc.cli.console import note
 from gproc.errors import GprocError
 from gproc.model import Chunk, Gap, JobId, JobStatus
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Show", "follow_jobs"]
 
 _MOST_FOLLOWED = 64  # streams of one connection; servers allow about a hundred
+_LOOK_EVERY = 0.5  # seconds
 
 
 class Show(Protocol):
@@ -28,6 +28,39 @@ class Show(Protocol):
     async def output(self, job_id: JobId, piece: Chunk | Gap) -> None:
         """Take note of output."""
 
+    def say(self, text: str) -> None:
+        """Tell something about the watching itself."""
+
+
+class _Outage:
+    """Tells once when the server is away, however many streams broke, and once when it is back."""
+
+    def __init__(self, client: Client, show: Show, group: asyncio.TaskGroup) -> None:
+        self._client = client
+        self._show = show
+        self._group = group
+        self._looking: asyncio.Task[None] | None = None
+
+    def begins(self, error: GprocError, _pause: float) -> None:
+        if self._looking is None or self._looking.done():
+            self._show.say(f"{str(error).partition('; ')[0]}; connecting again, no output is lost")
+            self._looking = self._group.create_task(self._look())
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                await self._client.connect()
+            except GprocError:  # those who follow give up in their own time
+                continue
+            self._show.say("connected again")
+            return
+
+    def end(self) -> None:
+        """Look no longer."""
+        if self._looking is not None:
+            self._looking.cancel()
+
 
 class _Following:
     """The jobs that are followed: each has one task that reads its output until it ends."""
@@ -37,6 +70,9 @@ class _Following:
         self._show = show
         self._group = group
         self._tail_lines = tail_lines
+        self._turns = asyncio.Semaphore(_MOST_FOLLOWED)
+        self._is_crowd_told = False
+        self.outage = _Outage(client, show, group)
         self._tasks: dict[JobId, asyncio.Task[None]] = {}
         self.last: dict[JobId, JobStatus] = {}
 
@@ -47,17 +83,25 @@ class _Following:
             return
         self.last[status.id] = status
         self._show.job(status)
-        if status.id not in self._tasks and len(self._tasks) < _MOST_FOLLOWED:
-            self._tasks[status.id] = self._group.create_task(self._follow(status.id))
+        if status.id not in self._tasks:
+            self._tasks[status.id] = self._group.create_task(self._in_turn(status.id))
+
+    async def _in_turn(self, job_id: JobId) -> None:
+        if self._turns.locked() and not self._is_crowd_told:
+            self._is_crowd_told = True
+            self._show.say(f"more than {_MOST_FOLLOWED} jobs: output of the others is shown as some of these end")
+        async with self._turns:
+            await self._follow(job_id)
 
     async def _follow(self, job_id: JobId) -> None:
         output = self._client.output(job_id, tail_lines=self._tail_lines)
+        output.on_break = self.outage.begins
         try:
             async with output as pieces:
                 async for piece in pieces:
                     await self._show.output(job_id, piece)
         except GprocError as error:
-            note(f"{job_id}: {error}")
+            self._show.say(f"{job_id}: {error}")
         if output.end is not None:
             self.take(output.end)
 
@@ -93,6 +137,7 @@ async def follow_jobs(
                     redraw()
                 await asyncio.sleep(pause)
             changes.cancel()
+            following.outage.end()
     except BaseExceptionGroup as group:
         # Nobody gains from knowing that there were several tasks: one failure ended all of them.
         raise _first_failure(group) from None

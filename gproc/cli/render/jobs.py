@@ -42,6 +42,7 @@ STATE_STYLES: Mapping[JobState, str] = {
 }
 
 _SHORTEST_ID = 12
+_LONGEST_COMMAND = 2000
 _NEEDS_QUOTES = re.compile(r"[^A-Za-z0-9_@%+=:,./-]")
 
 
@@ -58,9 +59,16 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value]
 
 
-def command_line(job: JobStatus) -> str:
-    """Return what the job runs as one would type it, on one line, safe to show."""
-    return " ".join(_quoted(visible(word)) for word in (job.command, *job.args))
+def command_line(job: JobStatus, *, longest: int | None = None) -> str:
+    """Return what the job runs as one would type it, on one line, safe to show; cut if it is longer than *longest*."""
+    words, room = [], longest
+    for word in (job.command, *job.args):
+        if room is not None and len(word) >= room:
+            words.append(_quoted(visible(word[:room] + "…")))
+            break
+        words.append(_quoted(visible(word)))
+        room = None if room is None else room - len(word) - 1
+    return " ".join(words)
 
 
 def _quoted(word: str) -> str:
@@ -124,7 +132,7 @@ def _took(job: JobStatus, now: datetime) -> str:
     return "-" if duration is None else format_duration(duration)
 
 
-def _row(job: JobStatus, shown_id: str, now: datetime) -> tuple[str, ...]:
+def _row(job: JobStatus, shown_id: str, now: datetime, longest: int | None = None) -> tuple[str, ...]:
     return (
         shown_id,
         outcome(job),
@@ -132,28 +140,34 @@ def _row(job: JobStatus, shown_id: str, now: datetime) -> tuple[str, ...]:
         _took(job, now),
         format_size(job.output_bytes),
         visible(job.name),
-        command_line(job),
+        command_line(job, longest=longest),
     )
 
 
 _HEADINGS = ("ID", "STATE", "AGE", "TOOK", "OUTPUT", "NAME", "COMMAND")
 _RIGHT = frozenset({"AGE", "TOOK", "OUTPUT"})
-_GIVES_WAY = frozenset({"NAME", "COMMAND"})
+_LEFT_OUT_FIRST = ("OUTPUT", "TOOK", "AGE", "COMMAND")
+_SOME_COMMAND = 10
+_BETWEEN = 2
 
 
-def job_table(jobs: Sequence[JobStatus], *, now: datetime) -> Table:
-    """Return the jobs as a table for a terminal; the NAME column is there only if a job has a name."""
+def job_table(jobs: Sequence[JobStatus], *, now: datetime, width: int = 80) -> Table:
+    """Return the jobs as a table for a terminal; the NAME column is there only if a job has a name.
+
+    Where *width* cells are too few, numbers are left out and commands are cut; names and ids are not.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    columns = _columns(any(job.name for job in jobs))
     shown = short_ids([job.id for job in jobs])
-    rows = [dict(zip(_HEADINGS, _row(job, shown[job.id], now), strict=True)) for job in jobs]
-    table = Table(box=None, header_style="bold bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+    rows = [dict(zip(_HEADINGS, _row(job, shown[job.id], now, width), strict=True)) for job in jobs]
+    columns = _fitting(_columns(any(job.name for job in jobs)), rows, width)
+    table = Table(box=None, header_style="bold bright_black", pad_edge=False, padding=(0, _BETWEEN, 0, 0))
     for heading in columns:
         justify: Literal["left", "right"] = "right" if heading in _RIGHT else "left"
         # A column that may be wrapped is one that gives way when there is no room; its cells are cut, not wrapped.
-        table.add_column(heading.lower(), justify=justify, no_wrap=heading not in _GIVES_WAY)
+        gives_way = heading == ("COMMAND" if "COMMAND" in columns else "STATE")
+        table.add_column(heading.lower(), justify=justify, no_wrap=not gives_way)
     for job, row in zip(jobs, rows, strict=True):
         styles = {"ID": "cyan", "STATE": outcome_style(job), "COMMAND": "bold", "NAME": "yellow"}
         cells = (
@@ -165,6 +179,24 @@ def job_table(jobs: Sequence[JobStatus], *, now: datetime) -> Table:
 
 def _columns(with_names: bool) -> list[str]:
     return [heading for heading in _HEADINGS if with_names or heading != "NAME"]
+
+
+def _fitting(columns: list[str], rows: Sequence[Mapping[str, str]], width: int) -> list[str]:
+    """Return the columns that have room beside whole names and ids and some of the command."""
+    from rich.cells import cell_len
+
+    needs = {
+        column: min(
+            _SOME_COMMAND if column == "COMMAND" else width,
+            max([len(column), *(cell_len(row[column]) for row in rows)]),
+        )
+        for column in columns
+    }
+    kept = list(columns)
+    for column in _LEFT_OUT_FIRST:
+        if sum(needs[one] + _BETWEEN for one in kept) - _BETWEEN > width:
+            kept.remove(column)
+    return kept
 
 
 def plain_table(jobs: Sequence[JobStatus], *, now: datetime) -> str:
@@ -193,7 +225,7 @@ def card_lines(job: JobStatus, *, now: datetime) -> list[tuple[str, str]]:
     lines = [
         ("id", job.id),
         ("name", visible(job.name)),
-        ("command", command_line(job)),
+        ("command", command_line(job, longest=_LONGEST_COMMAND)),
         ("state", outcome(job)),
         ("reason", visible(job.reason)),
         ("owner", visible(job.owner)),

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gproc.cli.live.screen import Screen
+from gproc.cli.render.escape import visible
 from gproc.cli.render.jobs import command_line, duration_of, outcome, outcome_style
 from gproc.model import JobState, JobStatus
 from gproc.model.units import format_duration, format_size
@@ -40,7 +41,7 @@ class Pane(NamedTuple):
     status: JobStatus
     screen: Screen
     label: str
-    """Short id, or name."""
+    """Short id."""
     seen: int = 0
     """Where the output has got to; a status tells it only when it changes."""
 
@@ -60,8 +61,8 @@ def fit_grid(count: int, width: int, height: int) -> Grid:
     return best
 
 
-def draw_panes(panes: Sequence[Pane], *, width: int, height: int, now: datetime) -> RenderableType:
-    """Return the panes in a grid of *width* by *height* cells; the last line tells what does not fit."""
+def draw_panes(panes: Sequence[Pane], *, width: int, height: int, now: datetime, news: str = "") -> RenderableType:
+    """Return the panes in a grid of *width* by *height* cells; the last line tells what does not fit, and *news*."""
     grid = fit_grid(len(panes), width, max(1, height - 1))
     shown = _most_interesting(panes, grid.columns * grid.rows)
     rows: list[RenderableType] = []
@@ -71,7 +72,7 @@ def draw_panes(panes: Sequence[Pane], *, width: int, height: int, now: datetime)
             row.add_column(width=grid.width, no_wrap=True)
         row.add_row(*(_draw_pane(pane, grid, now) for pane in shown[start : start + grid.columns]))
         rows.append(row)
-    return Group(*rows, _footer(panes, len(shown), width))
+    return Group(*rows, _footer(panes, len(shown), width, news))
 
 
 def _most_interesting(panes: Sequence[Pane], room: int) -> list[Pane]:
@@ -99,11 +100,12 @@ def _draw_pane(pane: Pane, grid: Grid, now: datetime) -> Panel:
 
 
 def _title(job: JobStatus, width: int, now: datetime) -> Text:
-    """Return command, state and time, in *width* cells: the command gives way."""
+    """Return name, if it has one, or command, state and time, in *width* cells: what comes first gives way."""
     duration = duration_of(job, now=now)
     end = f" · {outcome(job)}" + ("" if duration is None else f" {format_duration(duration)}")
     mark = _MARKS.get(job.state, "✗") if not job.exit_code else "✗"
-    command = command_line(job)
+    name = visible(job.name)
+    command = f"{name}: {command_line(job, longest=width)}" if name else command_line(job, longest=width)
     room = max(4, width - cell_len(end) - 2)
     if cell_len(command) > room:
         command = set_cell_size(command, room - 1) + "…"
@@ -111,11 +113,12 @@ def _title(job: JobStatus, width: int, now: datetime) -> Text:
     return Text.assemble((f"{mark} ", style), (command, "bold"), (end, style), no_wrap=True, overflow="ellipsis")
 
 
-def _footer(panes: Sequence[Pane], shown: int, width: int) -> Text:
+def _footer(panes: Sequence[Pane], shown: int, width: int, news: str) -> Text:
     hidden = len(panes) - shown
     counts = _counted([pane.status for pane in panes])
     more = f"{hidden} more do not fit · " if hidden else ""
-    text = Text(f" {more}{counts} · Ctrl-C leaves, jobs go on", style="bright_black", no_wrap=True, overflow="ellipsis")
+    last = news or "Ctrl-C leaves, jobs go on"
+    text = Text(f" {more}{counts} · {last}", style="bright_black", no_wrap=True, overflow="ellipsis")
     text.truncate(width, overflow="ellipsis")
     return text
 
