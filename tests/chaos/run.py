@@ -12,6 +12,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ from rich.console import Console
 def main() -> int:
     """Run the figures that were asked for; return 1 unless everything is as it is wanted."""
     arguments = _parse()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it would be ignored
     if arguments.list:
         for figure in FIGURES.values():
             print(f"{figure.name:<16} {figure.title}")  # noqa: T201 - that is what it is for
@@ -36,6 +38,8 @@ def main() -> int:
     try:
         for name in arguments.figures or FIGURES:
             _run(name, findings, home, arguments)
+    except KeyboardInterrupt:
+        _say("interrupted: the table has what was done")
     finally:
         shutil.rmtree(home)
     Console(width=None if sys.stdout.isatty() else 160).print(table(findings, FIGURES))
@@ -66,6 +70,8 @@ def _run(name: str, findings: Findings, home: Path, arguments: argparse.Namespac
         what = repr(error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error)
         findings.checks[name] = [Check("the figure itself", f"broke: {what[:200]}", "comes to its end", is_ok=False)]
     findings.seconds[name] = time.monotonic() - began
+    for check in findings.checks[name]:
+        _say(f"  {'ok' if check.is_ok else 'NOT OK'}: {check.what}: {check.seen} (wanted: {check.wanted})")
     shutil.rmtree(directory, ignore_errors=True)
 
 
