@@ -23,7 +23,7 @@ from gproc.model import JobId, JobSpec, JobState, JobStatus
 from gproc.model.document import spec_from_document, status_from_document, status_to_document
 from gproc.store.directory import StateDirectory, opened
 from gproc.store.reader import stored_extent
-from gproc.store.records import read_record, write_record
+from gproc.store.records import NewerRecordError, read_record, write_record
 from gproc.store.writer import Extent
 from gproc.worker.cgroup import JobCgroup
 from gproc.worker.kernel import boot_id
@@ -50,6 +50,8 @@ class _Stored:
     spec: JobSpec
     status: JobStatus | None
     shim: dict[str, Any]
+    problem: Exception | None = None
+    """Why there is a status record that cannot be read."""
 
 
 def read_jobs(state: StateDirectory) -> list[Entry]:
@@ -116,6 +118,7 @@ def declare_lost(directory: Path) -> JobStatus | None:
     """Write down that a job is lost if its shim is gone; return its final status, or None if the shim lives.
 
     If the final record is there, that is what counts. What is left of the job is killed if it can be proven to be it.
+    A record that is damaged is kept as ``status.json.damaged``; one of a newer version is left as it is.
     """
     with opened(directory) as fd, _lock(fd) as is_free:
         if not is_free:
@@ -127,6 +130,10 @@ def declare_lost(directory: Path) -> JobStatus | None:
         if not rebooted:
             _kill_remains(stored)
         status = _lost(stored, fd, "the machine was restarted" if rebooted else "its shim ended unexpectedly")
+        if isinstance(stored.problem, NewerRecordError):
+            return status  # the version that wrote it may be back tomorrow, and can read it
+        if stored.problem is not None:
+            os.replace("status.json", "status.json.damaged", src_dir_fd=fd, dst_dir_fd=fd)
         write_record("status.json", status_to_document(status) | {"shim": stored.shim}, dir_fd=fd)
         return status
 
@@ -160,7 +167,7 @@ def _read_stored(fd: int) -> _Stored:
         return _Stored(spec, None, {})
     except (StateError, *_MALFORMED) as error:
         _log.error("status record unreadable", extra={"job": spec.id, "reason": str(error)})
-        return _Stored(spec, None, {})
+        return _Stored(spec, None, {}, error)
     if (status.id, status.owner) != (spec.id, spec.owner):
         raise StateError("its two records do not agree")
     return _Stored(spec, status, document.get("shim", {}))
@@ -183,7 +190,9 @@ def _lock(dir_fd: int) -> Iterator[bool]:
 
 def _lost(stored: _Stored, dir_fd: int, reason: str) -> JobStatus:
     status = stored.status or pending_status(stored.spec)
-    if stored.status is None:
+    if stored.problem is not None:
+        reason = f"how it ended cannot be known: its record is {stored.problem}"
+    elif stored.status is None:
         reason = "the server or its shim ended while it was being started; whether it ran cannot be known"
     try:
         size = stored_extent(dir_fd=dir_fd).end

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gproc.model import JobState, JobStatus
+from gproc.testing.faults import Damage
+from gproc.worker import Supervisor
+
+
+async def finished_job(state_dir: Path) -> JobStatus:
+    async with Supervisor(state_dir) as supervisor:
+        return await supervisor.wait(await supervisor.start("sh", ["-c", "echo kept; exit 3"]))
+
+
+async def found_again(state_dir: Path, job: JobStatus) -> tuple[JobStatus, bytes]:
+    async with Supervisor(state_dir) as supervisor:
+        return supervisor.status(job.id), await supervisor.get_output(job.id)
+
+
+async def test_e6_a_record_of_a_newer_version_is_left_for_that_version(tmp_path: Path) -> None:
+    job = await finished_job(tmp_path / "state")
+    record = tmp_path / "state" / "jobs" / job.id / "status.json"
+    ours = record.read_bytes()
+    theirs = ours.replace(b'{"gproc":1,', b'{"gproc":2,')
+    record.write_bytes(theirs)
+
+    status, output = await found_again(tmp_path / "state", job)
+    assert (status.state, status.exit_code, output) == (JobState.LOST, None, b"kept\n")
+    assert "newer version" in status.reason
+    assert record.read_bytes() == theirs
+
+    record.write_bytes(ours)
+    assert (await found_again(tmp_path / "state", job))[0] == job
+
+
+@pytest.mark.parametrize("bit", [None, 3])
+async def test_e6_a_damaged_record_is_kept_beside_the_one_that_says_lost(tmp_path: Path, bit: int | None) -> None:
+    job = await finished_job(tmp_path / "state")
+    record = tmp_path / "state" / "jobs" / job.id / "status.json"
+    Damage(record, 60, bit).apply()
+    damaged = record.read_bytes()
+
+    status, output = await found_again(tmp_path / "state", job)
+    assert (status.state, status.exit_code, output) == (JobState.LOST, None, b"kept\n")
+    assert "damaged" in status.reason
+    assert record.with_name("status.json.damaged").read_bytes() == damaged
+    assert (await found_again(tmp_path / "state", job))[0] == status
