@@ -28,7 +28,8 @@ from rich.console import Console
 def main() -> int:
     """Run the figures that were asked for; return 1 unless everything is as it is wanted."""
     arguments = _parse()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it would be ignored
+    for number in (signal.SIGINT, signal.SIGTERM):  # in the background of a shell, the first would be ignored
+        signal.signal(number, signal.default_int_handler)
     if arguments.list:
         for figure in FIGURES.values():
             print(f"{figure.name:<16} {figure.title}")  # noqa: T201 - that is what it is for
