@@ -165,7 +165,9 @@ class JobRequest(betterproto.Message):
     env: Dict[str, str] = betterproto.map_field(
         3, betterproto.TYPE_STRING, betterproto.TYPE_STRING
     )
-    """Variables added to a small clean environment (PATH, HOME, LANG)."""
+    """
+    Variables added to a small clean environment (PATH, HOME, LANG, and the job's id as GPROC_JOB).
+    """
 
     working_directory: str = betterproto.string_field(4)
     """
