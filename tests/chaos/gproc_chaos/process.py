@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from gproc.worker.tree import children
@@ -31,6 +31,10 @@ class Holdings:
             len(young),
             sum(_is_zombie(child) for child in young),
         )
+
+    def is_within(self, other: Holdings) -> bool:
+        """Whether the process holds no more of anything than at the *other* time."""
+        return all(mine <= theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True))
 
     def __str__(self) -> str:
         return (
