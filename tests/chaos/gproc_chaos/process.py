@@ -33,7 +33,7 @@ class Holdings:
         )
 
     def is_within(self, other: Holdings) -> bool:
-        """Whether the process holds no more of anything than at the *other* time."""
+        """Whether the process holds no more of anything than *other* says."""
         return all(mine <= theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True))
 
     def __str__(self) -> str:
