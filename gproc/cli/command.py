@@ -4,13 +4,38 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from typing import Any, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from gproc.cli.console import has_colour, is_terminal
 
-__all__ = ["DURATION", "JSON_OPTION", "SIGNAL", "SIZE", "Command", "Group", "complete_job_ids", "job_command_arguments"]
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+__all__ = [
+    "COUNT",
+    "CPUS",
+    "DIRECTORY",
+    "DIRECTORY_PATH",
+    "DURATION",
+    "FILE",
+    "FILE_PATH",
+    "JSON_OPTION",
+    "OFFSET",
+    "ONE_OR_MORE",
+    "OPEN_FILES",
+    "SIGNAL",
+    "SIZE",
+    "Command",
+    "Group",
+    "complete_contexts",
+    "complete_job_ids",
+    "complete_live_job_ids",
+    "complete_over_job_ids",
+    "job_command_arguments",
+]
 
 
 class Command(click.Command):
@@ -81,6 +106,16 @@ class _Signal(_Worded):
 
         return parse_signal(text)
 
+    def shell_complete(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the names that begin with what was typed, with or without SIG as that is."""
+        from signal import Signals
+
+        from click.shell_completion import CompletionItem
+
+        typed = incomplete.upper()
+        names = [signal.name if typed.startswith("SIG") else signal.name.removeprefix("SIG") for signal in Signals]
+        return [CompletionItem(name) for name in names if name.startswith(typed)]
+
 
 class _Size(_Worded):
     name = "size"
@@ -91,7 +126,50 @@ class _Size(_Worded):
         return parse_size(text)
 
 
+class _Within(click.ParamType[Any]):
+    """A number within bounds; what is no number, as nan, is within none. click's own ranges are told in the help."""
+
+    def __init__(self, kind: click.ParamType[Any], low: float, high: float) -> None:
+        self.name = kind.name
+        self._kind, self._low, self._high = kind, low, high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = self._kind.convert(value, param, ctx)
+        if not self._low <= number <= self._high:
+            self.fail(f"{value!r} is not between {self._low} and {self._high}.", param, ctx)
+        return number
+
+
+class _Place(click.ParamType[Any]):
+    """A file or directory: never the empty string, which would mean the current directory, or nothing at all."""
+
+    def __init__(self, name: str, *, as_path: bool) -> None:
+        self.name = name
+        self._as_path = as_path
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and not value:
+            self.fail(f"must not be empty; name a {self.name}.", param, ctx)
+        if not self._as_path or not isinstance(value, str):
+            return value
+        return Path(value)
+
+    def shell_complete(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Let the shell complete it, as it does everywhere."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="dir" if self.name == "directory" else "file")]
+
+
 DURATION, SIGNAL, SIZE = _Duration(), _Signal(), _Size()
+_COUNT_MAX, _OFFSET_MAX = (1 << 31) - 1, (1 << 63) - 1
+CPUS = _Within(click.FLOAT, 0.001, 1_000_000)
+COUNT, ONE_OR_MORE, OFFSET = (
+    _Within(click.INT, *span) for span in ((0, _COUNT_MAX), (1, _COUNT_MAX), (0, _OFFSET_MAX))
+)
+OPEN_FILES = _Within(click.INT, 3, _COUNT_MAX)
+FILE, DIRECTORY = _Place("file", as_path=False), _Place("directory", as_path=False)
+FILE_PATH, DIRECTORY_PATH = _Place("file", as_path=True), _Place("directory", as_path=True)
 
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -103,7 +181,34 @@ def job_command_arguments(function: Any) -> Any:
 
 
 def complete_job_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Any:
-    """Return the ids that the server knows and that begin with what was typed; none if it does not answer soon."""
-    from gproc.cli.complete import job_ids
+    """Return ids and names of jobs that begin with what was typed; none if the server does not answer soon."""
+    from gproc.cli.complete import jobs
 
-    return job_ids(ctx, incomplete)
+    return jobs(ctx, incomplete, is_final=None)
+
+
+def complete_live_job_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Any:
+    """Do the same for jobs that have not ended."""
+    from gproc.cli.complete import jobs
+
+    return jobs(ctx, incomplete, is_final=False)
+
+
+def complete_over_job_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Any:
+    """Do the same for jobs that have ended."""
+    from gproc.cli.complete import jobs
+
+    return jobs(ctx, incomplete, is_final=True)
+
+
+def complete_contexts(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of contexts that begin with what was typed."""
+    import os
+
+    from gproc.config import context_file_path, load_contexts
+    from gproc.errors import ConfigError
+
+    try:
+        return [name for name in load_contexts(context_file_path(os.environ)).contexts if name.startswith(incomplete)]
+    except ConfigError:
+        return []

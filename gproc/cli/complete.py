@@ -1,8 +1,9 @@
-"""Job ids for shell completion. A shell that hangs is worse than one that does not complete: one second, no errors."""
+"""Jobs for shell completion. A shell that hangs is worse than one that does not complete: one second, no errors."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -13,27 +14,42 @@ from gproc.errors import GprocError
 if TYPE_CHECKING:
     from gproc.model import JobStatus
 
-__all__ = ["job_ids"]
+__all__ = ["jobs"]
 
 _PATIENCE = 1.0
 _MANY = 50
+_MANY_NAMES = 1000
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 
-def job_ids(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-    """Return the newest jobs whose ids begin with *incomplete*, each with a word about it; empty if anything fails."""
+def jobs(ctx: click.Context, incomplete: str, *, is_final: bool | None) -> list[CompletionItem]:
+    """Return the newest jobs whose ids or names begin with *incomplete*, each with a word about it.
+
+    Ids if nothing was typed; with *is_final*, only jobs that have ended, or only those that have not. Empty if anything
+    fails.
+    """
     try:
-        jobs = asyncio.run(asyncio.wait_for(_ask(ctx, incomplete), _PATIENCE))
+        found = asyncio.run(asyncio.wait_for(_ask(ctx, incomplete, is_final), _PATIENCE))
     except (GprocError, OSError, TimeoutError):
         return []
-    return [CompletionItem(job.id, help=_about(job)) for job in jobs]
+    items = [CompletionItem(job.id, help=_about(job)) for job in found if job.id.startswith(incomplete)]
+    # A name that the shell would take apart is of no use to it.
+    named = {job.name: job for job in found if incomplete and _PLAIN.fullmatch(job.name)}
+    return items + [
+        CompletionItem(name, help=_about(job)) for name, job in named.items() if name.startswith(incomplete)
+    ]
 
 
-async def _ask(ctx: click.Context, incomplete: str) -> tuple[JobStatus, ...]:
+async def _ask(ctx: click.Context, incomplete: str, is_final: bool | None) -> list[JobStatus]:
     from gproc.cli.session import make_client, settings_of
     from gproc.client import ListQuery
+    from gproc.model import LIVE_STATES, JobState
 
+    states = {None: frozenset[JobState](), False: LIVE_STATES, True: frozenset(JobState) - LIVE_STATES}[is_final]
     async with make_client(settings_of(ctx), timeout=_PATIENCE) as client:
-        return tuple((await client.page(ListQuery(page_size=_MANY, id_prefix=incomplete))).jobs)
+        newest = (await client.page(ListQuery(page_size=_MANY_NAMES, states=states))).jobs if incomplete else ()
+        by_id = (await client.page(ListQuery(page_size=_MANY, id_prefix=incomplete, states=states))).jobs
+        return list({job.id: job for job in (*by_id, *newest)}.values())
 
 
 def _about(job: JobStatus) -> str:

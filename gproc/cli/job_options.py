@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gproc.cli.command import DURATION, SIGNAL, SIZE, job_command_arguments
+from gproc.cli.command import CPUS, DIRECTORY, DURATION, ONE_OR_MORE, OPEN_FILES, SIGNAL, SIZE, job_command_arguments
 
 if TYPE_CHECKING:
     from gproc.model import JobRequest
@@ -18,15 +18,15 @@ __all__ = ["job_options", "job_request", "pairs"]
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("-n", "--name", metavar="NAME", default="", help="A name for people; need not be unique."),
     click.option("-e", "--env", metavar="K=V", multiple=True, help="Add a variable to the job's environment."),
-    click.option("-C", "--directory", metavar="DIR", default="", help="Start in this directory of the server."),
+    click.option("-C", "--directory", metavar="DIR", type=DIRECTORY, help="Start in this directory of the server."),
     click.option("--label", "labels", metavar="K=V", multiple=True, help="Add a label to select by."),
     click.option("--timeout", type=DURATION, help="Stop the job after this time, as 30s, 5m, 1h30m."),
     click.option("--grace", type=DURATION, help="When stopping, wait this long before SIGKILL (10s)."),
     click.option("--stop-signal", type=SIGNAL, help="When stopping, send this signal first (TERM)."),
     click.option("--memory", type=SIZE, help="Limit the memory, as 512M."),
-    click.option("--cpu", type=click.FloatRange(min=0.001), metavar="N", help="Limit to N processors, as 0.5."),
-    click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Limit processes and threads."),
-    click.option("--open-files", type=click.IntRange(min=3), metavar="N", help="Limit open files of each process."),
+    click.option("--cpu", type=CPUS, metavar="N", help="Limit to N processors, as 0.5."),
+    click.option("--processes", type=ONE_OR_MORE, metavar="N", help="Limit processes and threads."),
+    click.option("--open-files", type=OPEN_FILES, metavar="N", help="Limit open files of each process."),
     click.option("--output-limit", type=SIZE, help="Keep at most this much output, as 1G."),
     click.option("--request-id", metavar="ID", default="", help="The same ID never starts a second job."),
 )
@@ -49,7 +49,7 @@ def job_request(program: str, args: Sequence[str], options: Mapping[str, Any]) -
         command=program,
         args=tuple(args),
         env=pairs(options["env"], "-e"),
-        working_directory=options["directory"],
+        working_directory=options["directory"] or "",
         name=options["name"],
         labels=pairs(options["labels"], "--label"),
         request_id=options["request_id"],

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from gproc.cli.command import Group
+from gproc.cli.command import FILE, Group, complete_contexts
 from gproc.cli.commands import SECTIONS, VERBS
 from gproc.cli.console import error_line
 from gproc.cli.entry import main
@@ -105,10 +105,17 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     epilog="Each setting is taken from its option, else from the environment, else from the context.",
 )
 @click.option("--addr", metavar="HOST:PORT", help="The server.  [GPROC_ADDR]")
-@click.option("--cacert", metavar="FILE", help="Certificate of the authority to trust.  [GPROC_CACERT]")
-@click.option("--cert", metavar="FILE", help="Your certificate; its common name is who you are.  [GPROC_CERT]")
-@click.option("--key", metavar="FILE", help="The key of your certificate.  [GPROC_KEY]")
-@click.option("--context", metavar="NAME", help="Settings remembered under this name.  [GPROC_CONTEXT]")
+@click.option("--cacert", metavar="FILE", type=FILE, help="Certificate of the authority to trust.  [GPROC_CACERT]")
+@click.option(
+    "--cert", metavar="FILE", type=FILE, help="Your certificate; its common name is who you are.  [GPROC_CERT]"
+)
+@click.option("--key", metavar="FILE", type=FILE, help="The key of your certificate.  [GPROC_KEY]")
+@click.option(
+    "--context",
+    metavar="NAME",
+    shell_complete=complete_contexts,
+    help="Settings remembered under this name.  [GPROC_CONTEXT]",
+)
 @click.option(
     "--version",
     is_flag=True,

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,6 +44,11 @@ class Cli:
             "GPROC_KEY": str(files.key),
             **{key: value for key, value in os.environ.items() if key.startswith("COV")},
         }
+
+    def having(self, **variables: str) -> Cli:
+        other = copy(self)
+        other.env = {**self.env, **variables}
+        return other
 
     def raw(self, *args: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
@@ -445,6 +451,23 @@ def test_job_ids_are_completed(alice: Cli) -> None:
     job = alice.start("true")
     alice.env |= {"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": f"gproc status {job[:20]}", "COMP_CWORD": "2"}
     assert alice("_").stdout == f"plain,{job}\n"
+
+
+def test_names_are_completed_and_only_jobs_that_the_verb_can_do_something_with(alice: Cli) -> None:
+    over, living = alice.start("-n", "novel-1", "true"), alice.start("-n", "novel-2", "sleep", "60")
+    alice("wait", over)
+
+    def completed(verb: str, begun: str) -> list[str]:
+        words = {"COMP_WORDS": f"gproc {verb} {begun}", "COMP_CWORD": "2"}
+        return alice.having(_GPROC_COMPLETE="bash_complete", **words)("_").stdout.split()
+
+    assert sorted(completed("status", "nov")) == ["plain,novel-1", "plain,novel-2"]
+    for verb in ("stop", "signal", "attach", "wait"):
+        assert completed(verb, "nov") == ["plain,novel-2"]
+        assert f"plain,{living}" in completed(verb, living[:3])
+        assert f"plain,{over}" not in completed(verb, living[:3])
+    assert completed("remove", "nov") == ["plain,novel-1"]
+    alice("stop", living)
 
 
 def test_a_demo_leaves_nothing_behind_and_exits_with_the_code(alice: Cli, tmp_path: Path) -> None:

@@ -165,10 +165,13 @@ def test_the_line_at_the_end(matches_snapshot: Check) -> None:
     matches_snapshot("summary", printed(summary_text(JOBS[2:8], took=timedelta(seconds=75)), 120))
 
 
+NAMES = cli.context_settings["help_option_names"]
+
+
 @pytest.mark.parametrize("verb", ["", *VERBS])
 def test_help_pages(matches_snapshot: Check, verb: str) -> None:
     command: click.Command = import_module(f"gproc.cli.commands.{verb}").command if verb else cli
-    root = click.Context(cli, info_name="gproc", max_content_width=100, terminal_width=80)
+    root = click.Context(cli, info_name="gproc", max_content_width=100, terminal_width=80, help_option_names=NAMES)
     ctx = click.Context(command, info_name=verb, parent=root, max_content_width=100) if verb else root
     matches_snapshot(f"help-{verb or 'gproc'}", click.Command.get_help(command, ctx))
 

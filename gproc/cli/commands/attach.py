@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from gproc.cli.command import Command, complete_job_ids
+from gproc.cli.command import Command, complete_live_job_ids
 
 __all__ = ["command"]
 
 
 @click.command("attach", cls=Command)
-@click.argument("job", metavar="ID", shell_complete=complete_job_ids)
+@click.argument("job", metavar="ID", shell_complete=complete_live_job_ids)
 def command(job: str) -> int:
     """Join a running job's input, output and terminal.
 

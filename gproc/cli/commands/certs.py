@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gproc.cli.command import JSON_OPTION, Group
+from gproc.cli.command import DIRECTORY_PATH, JSON_OPTION, Group
 from gproc.cli.console import is_terminal, make_console, note
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+_DIRECTORY = click.argument("directory", metavar="DIR", type=DIRECTORY_PATH)
 _RENEW = click.option("--renew", is_flag=True, help="Replace the one that was issued before.")
 
 

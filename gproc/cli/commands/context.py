@@ -9,23 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gproc.cli.command import JSON_OPTION, Group
+from gproc.cli.command import FILE, JSON_OPTION, Group, complete_contexts
 from gproc.cli.console import note, paint
 
 if TYPE_CHECKING:
     from gproc.config import Context, ContextFile
 
 __all__ = ["command"]
-
-
-def complete_contexts(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the names of contexts that begin with what was typed."""
-    from gproc.errors import ConfigError
-
-    try:
-        return [name for name in _file().contexts if name.startswith(incomplete)]
-    except ConfigError:
-        return []
 
 
 _NAME = click.argument("name", shell_complete=complete_contexts)
@@ -42,9 +32,9 @@ def command() -> None:
 @command.command("add")
 @_NAME
 @click.option("--addr", metavar="HOST:PORT", help="The server.")
-@click.option("--cacert", metavar="FILE", help="Certificate of the authority to trust.")
-@click.option("--cert", metavar="FILE", help="Your certificate.")
-@click.option("--key", metavar="FILE", help="The key of your certificate.")
+@click.option("--cacert", metavar="FILE", type=FILE, help="Certificate of the authority to trust.")
+@click.option("--cert", metavar="FILE", type=FILE, help="Your certificate.")
+@click.option("--key", metavar="FILE", type=FILE, help="The key of your certificate.")
 @click.pass_context
 def add(ctx: click.Context, /, name: str, **given: str | None) -> int:
     """Add a context, or change what is given of one that is there.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gproc.cli.command import JSON_OPTION, Command
+from gproc.cli.command import JSON_OPTION, ONE_OR_MORE, Command
 from gproc.cli.console import note
 from gproc.cli.job_options import pairs
 from gproc.cli.session import with_client
@@ -25,7 +25,7 @@ _STATES = ("pending", "running", "stopping", "exited", "signaled", "stopped", "t
 @click.option("--running", is_flag=True, help="Only jobs that have not ended.")
 @click.option("--label", "labels", metavar="K=V", multiple=True, help="Only jobs with this label.")
 @click.option("--name", metavar="NAME", default="", help="Only jobs with this name.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, metavar="N", help="The newest N (100).")
+@click.option("--limit", type=ONE_OR_MORE, default=100, metavar="N", help="The newest N (100).")
 @click.option("-a", "--all", "everything", is_flag=True, help="All of them, however many.")
 @JSON_OPTION
 @click.pass_context

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gproc.cli.command import Command, complete_job_ids
+from gproc.cli.command import COUNT, OFFSET, Command, complete_job_ids
 from gproc.cli.console import note
 from gproc.cli.session import resolve_id, with_client
 
@@ -21,8 +21,8 @@ __all__ = ["command", "parse_since"]
 @click.command("output", cls=Command)
 @click.argument("job", metavar="ID", shell_complete=complete_job_ids)
 @click.option("--no-follow", is_flag=True, help="End at what is there now.")
-@click.option("--offset", type=click.IntRange(min=0), default=0, metavar="N", help="Begin at this byte.")
-@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Begin N lines before the end.")
+@click.option("--offset", type=OFFSET, default=0, metavar="N", help="Begin at this byte.")
+@click.option("--tail", type=COUNT, metavar="N", help="Begin N lines before the end.")
 @click.option("--since", metavar="T", help="Begin at this time (RFC 3339), or this long ago (10m).")
 @click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this stream.")
 @click.option("--timestamps", is_flag=True, help="Put the time before each line.")

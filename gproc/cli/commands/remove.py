@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gproc.cli.command import JSON_OPTION, Command, complete_job_ids
+from gproc.cli.command import JSON_OPTION, Command, complete_over_job_ids
 from gproc.cli.session import with_client
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("remove", cls=Command)
-@click.argument("jobs", metavar="ID...", nargs=-1, required=True, shell_complete=complete_job_ids)
+@click.argument("jobs", metavar="ID...", nargs=-1, required=True, shell_complete=complete_over_job_ids)
 @JSON_OPTION
 @click.pass_context
 def command(ctx: click.Context, /, jobs: tuple[str, ...], as_json: bool) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gproc.cli.command import DURATION, Command
+from gproc.cli.command import DIRECTORY_PATH, DURATION, FILE_PATH, Command
 from gproc.cli.session import settings_of
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ __all__ = ["command"]
 
 
 @click.command("serve", cls=Command)
-@click.option("--state-dir", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Where jobs are kept.")
-@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Users, quotas, retention, policy.")
-@click.option("--crl", metavar="FILE", type=click.Path(path_type=Path), help="Certificates that were revoked.")
+@click.option("--state-dir", required=True, metavar="DIR", type=DIRECTORY_PATH, help="Where jobs are kept.")
+@click.option("--config", metavar="FILE", type=FILE_PATH, help="Users, quotas, retention, policy.")
+@click.option("--crl", metavar="FILE", type=FILE_PATH, help="Certificates that were revoked.")
 @click.option("--run-as", metavar="USER", help="Run all jobs as this Unix user.")
 @click.option("--drain", type=DURATION, default="5s", help="When told to end, let requests run this long (5s).")
 @click.option("--json-logs", is_flag=True, help="Log one JSON document a line.")

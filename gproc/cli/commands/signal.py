@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gproc.cli.command import JSON_OPTION, SIGNAL, Command, complete_job_ids
+from gproc.cli.command import JSON_OPTION, SIGNAL, Command, complete_live_job_ids
 from gproc.cli.session import resolve_id, with_client
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("signal", cls=Command)
-@click.argument("job", metavar="ID", shell_complete=complete_job_ids)
+@click.argument("job", metavar="ID", shell_complete=complete_live_job_ids)
 @click.argument("signal", metavar="SIGNAL", type=SIGNAL)
 @JSON_OPTION
 @click.pass_context

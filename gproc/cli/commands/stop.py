@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gproc.cli.command import DURATION, JSON_OPTION, SIGNAL, Command, complete_job_ids
+from gproc.cli.command import DURATION, JSON_OPTION, SIGNAL, Command, complete_live_job_ids
 from gproc.cli.session import with_client
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["command"]
 
 
 @click.command("stop", cls=Command)
-@click.argument("jobs", metavar="ID...", nargs=-1, required=True, shell_complete=complete_job_ids)
+@click.argument("jobs", metavar="ID...", nargs=-1, required=True, shell_complete=complete_live_job_ids)
 @click.option("--grace", type=DURATION, help="Wait this long before SIGKILL, else as the job was started with.")
 @click.option("--signal", "first", type=SIGNAL, help="Send this signal first, else as the job was started with.")
 @JSON_OPTION

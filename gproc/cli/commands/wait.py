@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gproc.cli.command import DURATION, JSON_OPTION, Command, complete_job_ids
+from gproc.cli.command import DURATION, JSON_OPTION, Command, complete_live_job_ids
 from gproc.cli.session import resolve_ids, with_client
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["command"]
 
 
 @click.command("wait", cls=Command)
-@click.argument("jobs", metavar="ID...", nargs=-1, required=True, shell_complete=complete_job_ids)
+@click.argument("jobs", metavar="ID...", nargs=-1, required=True, shell_complete=complete_live_job_ids)
 @click.option("--any", "any_of_them", is_flag=True, help="Until one of them has ended.")
 @click.option("--timeout", type=DURATION, help="Give up after this time; the jobs go on.")
 @JSON_OPTION

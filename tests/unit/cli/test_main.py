@@ -59,6 +59,15 @@ def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         (("stop", "--signal", "BANG", "x"), "gproc: stop: Invalid value for '--signal'"),
         (("output", "--since", "yesterday", "x"), "gproc: output: --since 'yesterday': is neither a time"),
         (("output", "--offset", "-1", "x"), "gproc: output: Invalid value for '--offset'"),
+        (("start", "--cpu", "nan", "ls"), "gproc: start: Invalid value for '--cpu': 'nan' is not between"),
+        (("start", "--cpu", "1e400", "ls"), "gproc: start: Invalid value for '--cpu': '1e400' is not between"),
+        (("start", "--processes", str(10**30), "ls"), "gproc: start: Invalid value for '--processes'"),
+        (("output", "--offset", str(10**30), "x"), "gproc: output: Invalid value for '--offset'"),
+        (("start", "-C", "", "ls"), "gproc: start: Invalid value for '-C' / '--directory': must not be empty"),
+        (("--cacert", "", "list"), "gproc: Invalid value for '--cacert': must not be empty"),
+        (("certs", "init", ""), "gproc: certs init: Invalid value for 'DIR': must not be empty"),
+        (("serve", "--state-dir", ""), "gproc: serve: Invalid value for '--state-dir': must not be empty"),
+        (("context", "add", "x", "--key", ""), "gproc: context add: Invalid value for '--key': must not be empty"),
         (("wait",), "gproc: wait: Missing argument 'ID...'"),
     ],
 )
@@ -150,6 +159,29 @@ def test_completion_without_a_server_is_quiet_and_quick() -> None:
 def test_verbs_are_completed() -> None:
     done = gproc("_", env={"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": "gproc st", "COMP_CWORD": "1"})
     assert done.stdout.split() == ["plain,start", "plain,status", "plain,stop"]
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("gproc --cert ", "file,"),
+        ("gproc --cacert pki/c", "file,pki/c"),
+        ("gproc serve --config s", "file,s"),
+        ("gproc serve --state-dir s", "dir,s"),
+        ("gproc certs init p", "dir,p"),
+        ("gproc start -C /t", "dir,/t"),
+        ("gproc context add x --key k", "file,k"),
+        ("gproc stop --signal us", "plain,USR1 plain,USR2"),
+        ("gproc signal x SIGUSR", "plain,SIGUSR1 plain,SIGUSR2"),
+        ("gproc --context pr", "plain,prod"),
+        ("gproc context use pr", "plain,prod"),
+    ],
+)
+def test_files_signals_and_contexts_are_completed(tmp_path: Path, line: str, completed: str) -> None:
+    assert gproc("context", "add", "prod", "--addr", "p:1", env={"XDG_CONFIG_HOME": str(tmp_path)}).returncode == 0
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    done = gproc("_", env={"_GPROC_COMPLETE": "bash_complete", "XDG_CONFIG_HOME": str(tmp_path), **words})
+    assert (done.stdout.split(), done.stderr) == (completed.split(), "")
 
 
 def test_contexts_are_made_used_shown_and_removed(tmp_path: Path) -> None:
