@@ -18,15 +18,16 @@ class Loop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._ready: dict[int, Callable[[int], None]] = {}
+        self._wanted: dict[int, int] = {}
         self._deadlines: dict[str, tuple[float, Callable[[], None]]] = {}
 
     def watch(self, fd: int, ready: Callable[[int], None], events: int = select.EPOLLIN) -> None:
         """Call ``ready(events)`` whenever *fd* is ready for one of *events*."""
-        if fd in self._ready:
-            self._epoll.modify(fd, events)
-        else:
+        if fd not in self._ready:
             self._epoll.register(fd, events)
-        self._ready[fd] = ready
+        elif self._wanted[fd] != events:
+            self._epoll.modify(fd, events)
+        self._ready[fd], self._wanted[fd] = ready, events
 
     def forget(self, fd: int) -> None:
         """Stop watching *fd*; call it before closing."""

@@ -17,6 +17,34 @@ _PIPE_BYTES = 1 << 20
 _FIRST_BUFFER = 16 * 1024
 _SYNC_SECONDS = 5.0
 
+_SMALL_READ = 64 * 1024
+_REST_SECONDS = 0.001
+_READS_WITHOUT_REST = 16.0
+
+
+class Pace:
+    """Tells a flood of small writes from a few of them.
+
+    Each turn of a shim wakes the server, and each message of the server a client: for a line at a time, in a flood,
+    that takes many times what the job does. So a few small reads are free, and then there is one per millisecond, for
+    whatever came meanwhile. Large reads are always worth their turn.
+    """
+
+    def __init__(self) -> None:
+        self._free = _READS_WITHOUT_REST
+        self._as_of = 0.0
+
+    def is_too_fast(self, now: float) -> bool:
+        """Whether to rest before the next read."""
+        self._free = min(_READS_WITHOUT_REST, self._free + (now - self._as_of) / _REST_SECONDS)
+        self._as_of = now
+        return self._free < 1.0
+
+    def has_read(self, count: int) -> None:
+        """Take note of a read of *count* bytes."""
+        if count < _SMALL_READ:
+            self._free -= 1.0
+
 
 class Pump:
     """Reads both pipes as they fill and appends to the output; never lets the job wait for a disk that is full."""
@@ -28,6 +56,7 @@ class Pump:
         self._buffer = memoryview(bytearray(_FIRST_BUFFER))
         self._open: dict[int, Kind] = {}
         self._syncing: threading.Thread | None = None
+        self._pace = Pace()
 
     def open_pipe(self, kind: Kind) -> int:
         """Make the pipe of one stream; return the end that the job writes to, for the caller to close."""
@@ -61,7 +90,9 @@ class Pump:
         _sync(self._output_fd)
 
     def _pump(self, reader: int) -> None:
-        self._move(reader)
+        if self._pace.is_too_fast(time.monotonic()):
+            time.sleep(_REST_SECONDS)
+        self._pace.has_read(self._move(reader))
 
     def _move(self, reader: int) -> int:
         """Move one buffer of bytes; return how many, 0 at the end or if there are none now."""

@@ -1,0 +1,42 @@
+from gproc.worker.shim.pump import Pace
+
+START = 1000.0
+
+
+def reads_without_rest(pace: Pace, *, every: float, count: int = 1000) -> int:
+    for number in range(count):
+        if pace.is_too_fast(START + number * every):
+            return number
+        pace.has_read(20)
+    return count
+
+
+def test_a_few_small_reads_at_once_are_free() -> None:
+    assert reads_without_rest(Pace(), every=0.0) == 16
+
+
+def test_lines_that_come_no_faster_than_one_a_millisecond_never_wait() -> None:
+    assert reads_without_rest(Pace(), every=0.0011) == 1000
+
+
+def test_after_a_flood_a_pause_makes_small_reads_free_again() -> None:
+    pace = Pace()
+    reads_without_rest(pace, every=0.0)
+    assert not pace.is_too_fast(START + 0.005)
+
+
+def test_in_a_flood_there_is_one_read_a_millisecond() -> None:
+    pace, now, rests = Pace(), START, 0
+    for _ in range(116):
+        if pace.is_too_fast(now):
+            rests += 1
+            now += 0.001
+        pace.has_read(20)
+    assert rests == 100
+
+
+def test_large_reads_never_wait() -> None:
+    pace = Pace()
+    for _ in range(1000):
+        assert not pace.is_too_fast(START)
+        pace.has_read(1 << 20)
