@@ -118,6 +118,11 @@ async def test_b6_a_process_that_ended_is_left_alone() -> None:
         process.signal(signal.SIGTERM)
 
 
+def reap(pid: int) -> None:
+    """Wait for a process here and now, so that nobody else on this event loop can."""
+    os.waitpid(pid, 0)
+
+
 async def test_c5_a_process_that_somebody_else_reaped_is_lost_and_no_code_is_made_up() -> None:
     process = Process("sh", ["-c", "exit 42"])
     await process.start()

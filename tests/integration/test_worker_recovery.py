@@ -157,11 +157,13 @@ async def test_e3_a_supervisor_whose_stderr_is_gone_serves_on(state_dir: Path) -
         os.close(saved)
 
 
-async def test_e4_a_job_whose_shim_was_killed_after_its_supervisor_is_lost_and_its_session_gone(
+async def test_e4_a_job_whose_shim_was_killed_after_its_supervisor_is_lost_and_nothing_of_it_is_left(
     state_dir: Path, mark: str
 ) -> None:
     async with keeper(state_dir) as victim:
-        started = await victim.ask(start=["sh", "-c", "sleep 1000 & echo ready; wait"], env={"M": mark})
+        script = "trap '' TERM; sleep 1000 & (setsid sh -c 'sleep 1000 & exit' &)\nwait"
+        started = await victim.ask(start=["sh", "-c", script], env={"M": mark})
+        await eventually(lambda: len(living(mark)) >= 3)
         await victim.kill()
     os.kill(shim_pid(state_dir, started.id), signal.SIGKILL)
     begun = time.monotonic()
