@@ -9,7 +9,6 @@ pytest imports this module in every run, so it imports nothing until a fixture i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,11 +24,12 @@ _Function = Callable[..., AsyncIterator[Any]]
 
 def _async_fixture(function: _Function) -> Any:
     """Make a fixture of an async generator: pytest-asyncio's strict mode runs only those marked as its own."""
-    if find_spec("pytest_asyncio") is None:
-        return pytest.fixture(function)
-    import pytest_asyncio  # noqa: PLC0415 - it may not be there
+    try:
+        import pytest_asyncio  # noqa: PLC0415 - it may not be there
 
-    return pytest_asyncio.fixture(function)
+        return pytest_asyncio.fixture(function)
+    except (ImportError, AttributeError):  # what an uninstallation leaves behind imports, as an empty package
+        return pytest.fixture(function)
 
 
 @pytest.fixture
