@@ -62,6 +62,7 @@ class Process:
         self._stop = stop or StopPolicy()
         self._status = ProcessStatus(state=JobState.PENDING)
         self._pidfd = -1
+        self._is_stopping = False
         self.done = asyncio.Event()
         """Set when the process has ended."""
 
@@ -98,9 +99,11 @@ class Process:
     async def stop(self, policy: StopPolicy | None = None) -> ProcessStatus:
         """Stop the process group: the signal, SIGCONT, the grace period, SIGKILL; return how it ended.
 
-        A process that has ended is left alone. If cancelled, no SIGKILL follows; call again to finish.
+        What of the group outlives the program gets SIGKILL at once. A process that has ended is left alone. If
+        cancelled, no SIGKILL follows; call again to finish.
         """
         policy = policy or self._stop
+        self._is_stopping = True
         if self._status.state is JobState.RUNNING:
             self.signal(policy.signal)
             self.signal(signal.SIGCONT)
@@ -141,6 +144,10 @@ class Process:
 
     def _ended(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
+        if self._is_stopping and self._status.pid is not None:
+            # Not reaped yet, so the group's number cannot be a stranger's.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._status.pid, signal.SIGKILL)
         try:
             ending = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
         except ChildProcessError:

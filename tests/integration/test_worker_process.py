@@ -140,3 +140,13 @@ async def test_a_wait_that_is_cancelled_leaves_the_process_alone() -> None:
         await asyncio.wait_for(process.wait(), 0.01)
     assert process.status().state is JobState.RUNNING
     await process.stop(StopPolicy(grace=timedelta(0)))
+
+
+async def test_a_stop_ends_members_of_the_group_that_outlive_the_program(mark: str) -> None:
+    process = Process("sh", ["-c", "(trap '' TERM; exec sleep 1000) & wait"], env={"MARK": mark})
+    await process.start()
+    await eventually(lambda: len(living(mark)) == 2)
+
+    await process.stop(StopPolicy(grace=timedelta(seconds=10)))
+
+    await eventually(lambda: not living(mark))
