@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from grpclib.const import Handler
@@ -61,7 +62,7 @@ class JobService:
             "Start": self._unary(self.start),
             "Status": self._unary(self.status),
             "Stop": self._unary(self.stop),
-            "GetOutput": self._streaming(self.get_output, _send_output, output_room),
+            "GetOutput": self._streaming(self.get_output, _send_output),
             "Signal": self._unary(self.signal),
             "Wait": self._unary(self.wait),
             "List": self._unary(self.list),
@@ -97,10 +98,12 @@ class JobService:
         with self.followers.joined() as follower:
             return wire.status_to_message(await follower.wait_for(stopping))
 
-    def get_output(self, message: messages.GetOutputRequest, owner: Identity) -> AsyncGenerator[OutputEvent, None]:
-        """Replay and follow a job's output."""
+    def get_output(
+        self, message: messages.GetOutputRequest, owner: Identity, stream: _Stream
+    ) -> AsyncGenerator[OutputEvent, None]:
+        """Replay and follow a job's output; none is read before the client takes it."""
         job_id, wanted = wire.output_range_from_message(message)
-        return self.supervisor.output_events(job_id, wanted, owner=owner)
+        return self.supervisor.output_events(job_id, wanted, owner=owner, room=partial(output_room, stream))
 
     async def signal(self, message: messages.SignalRequest, owner: Identity) -> messages.JobStatus:
         """Send a signal to a job."""
@@ -129,7 +132,9 @@ class JobService:
         )
         return wire.page_to_message(page.jobs, page.next_page_token)
 
-    def watch(self, message: messages.WatchRequest, owner: Identity) -> AsyncGenerator[JobStatus, None]:
+    def watch(
+        self, message: messages.WatchRequest, owner: Identity, _stream: _Stream
+    ) -> AsyncGenerator[JobStatus, None]:
         """Tell how jobs are, and every change."""
         return self.supervisor.watch(wire.watch_from_message(message), owner=owner)
 
@@ -155,11 +160,10 @@ class JobService:
 
     def _streaming(
         self,
-        events_of: Callable[[Any, Identity], AsyncGenerator[Any, None]],
+        events_of: Callable[[Any, Identity, _Stream], AsyncGenerator[Any, None]],
         send: Callable[[_Stream, Any], Awaitable[None]],
-        room: Callable[[_Stream], Awaitable[object]] | None = None,
     ) -> _Handle:
-        """Return what reads one message and sends events until they end; with *room*, each as soon as there is some.
+        """Return what reads one message and sends events until they end.
 
         When the client leaves, or the server drains, the events are closed at once.
         """
@@ -167,9 +171,9 @@ class JobService:
         async def handle(stream: _Stream) -> None:
             message, owner = await _only_message(stream), connection_of(stream).owner
             with self.ledger.following(owner), self.followers.joined() as follower:
-                async with aclosing(events_of(message, owner)) as events:
-                    while (event := await _next(events, follower, stream, room)) is not None:
-                        await send(stream, event)
+                async with aclosing(events_of(message, owner, stream)) as events:
+                    while await _send_next(events, follower, partial(send, stream)):
+                        pass
 
         return handle
 
@@ -210,15 +214,14 @@ async def _only_message(stream: _Stream) -> Any:
     return message
 
 
-async def _next(
-    events: AsyncGenerator[Any, None],
-    follower: Follower,
-    stream: _Stream,
-    room: Callable[[_Stream], Awaitable[object]] | None,
-) -> Any:
-    if room is not None:
-        await follower.wait_for(room(stream))
-    return await follower.wait_for(anext(events, None))
+async def _send_next(
+    events: AsyncGenerator[Any, None], follower: Follower, send: Callable[[Any], Awaitable[None]]
+) -> bool:
+    """Send the next event, if there is one; return whether. Nobody holds on to it while the one after is awaited."""
+    event = await follower.wait_for(anext(events, None))
+    if event is not None:
+        await send(event)
+    return event is not None
 
 
 async def _send_output(stream: _Stream, event: OutputEvent) -> None:

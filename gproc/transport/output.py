@@ -14,7 +14,7 @@ from typing import Any
 from grpclib import client, server
 
 from gproc.transport.connection import ServerConnection
-from gproc.transport.streams import BURST, GuardedStream
+from gproc.transport.streams import BURST, HEAD, GuardedStream
 
 __all__ = ["connection_of", "output_room", "recv_output", "send_output"]
 
@@ -28,11 +28,15 @@ def connection_of(stream: server.Stream[Any, Any]) -> ServerConnection:
 
 
 async def output_room(stream: server.Stream[Any, Any]) -> int:
-    """Wait until the client takes more output; return how many bytes may be sent without waiting, 256 KiB at most.
+    """Wait until the client takes more output; return how many bytes of it leave at once, with the message's head.
 
-    It may be 1 KiB less than told that go with the message's head. Ends like `send_output`.
+    It is 256 KiB at most. A sender who reads more keeps in memory what has to wait. Ends like `send_output`.
     """
-    return min(BURST, await _guarded(stream).room(BURST))
+    if not stream._send_initial_metadata_done:  # noqa: SLF001
+        await stream.send_initial_metadata()  # it may have to wait, too, and is not to keep a chunk waiting
+    guarded = _guarded(stream)
+    await guarded.give_way()
+    return min(BURST, await guarded.room(BURST + HEAD) - HEAD)
 
 
 async def send_output(stream: server.Stream[Any, Any], head: bytes, data: bytes | memoryview = b"") -> None:

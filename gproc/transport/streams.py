@@ -36,6 +36,8 @@ __all__ = ["ConnectionLost", "GuardedStream"]
 
 BURST = 256 * 1024
 """What one stream sends before it is another's turn."""
+HEAD = 64
+"""What a message of output has beside its data, at most: the prefix of gRPC, and the head of the message."""
 _MESSAGE_COSTS = 4 * 1024  # a small message takes as long as a few KiB of a large one
 
 
@@ -103,10 +105,21 @@ class GuardedStream(Stream):
         """
         at, size = 0, len(prefix) + len(data)
         while at < size:
-            room = min(await self.room(size - at), size - at, BURST)
+            await self.give_way()
+            left = size - at
+            # The whole burst and its head together: else its last few bytes wait, and keep all of it in memory.
+            room = min(await self.room(left), left if left <= BURST + HEAD else BURST)
             self._send_frames(prefix, data, at, room)
             at += room
-            await self._yield_after(room)
+            self._unyielded += max(room, _MESSAGE_COSTS)
+
+    async def give_way(self) -> None:
+        """Let others have their turn, if this stream has sent a burst since it last did."""
+        # A reader that keeps up never makes us wait, and all others would. Before a message is made, not after it was
+        # sent: a thousand senders who wait for their turn would hold a thousand messages.
+        if self._unyielded >= BURST:
+            self._unyielded = 0
+            await asyncio.sleep(0)
 
     async def room(self, wanted: int) -> int:
         """Wait until a piece of a message of *wanted* bytes may be sent; return how much may be."""
@@ -150,13 +163,6 @@ class GuardedStream(Stream):
         self.connection.data_sent += size
         self.connection.data_send_process()
         self.connection.earn(size)
-
-    async def _yield_after(self, size: int) -> None:
-        # A reader that keeps up never makes us wait, and all others would: so give way by ourselves.
-        self._unyielded += max(size, _MESSAGE_COSTS)
-        if self._unyielded >= BURST:
-            self._unyielded = 0
-            await asyncio.sleep(0)
 
     @property
     def _number(self) -> int:
