@@ -161,7 +161,7 @@ def _handshake(connection: socket.socket, host: str, settings: Settings) -> Chec
     except ConfigError as error:
         return _bad("TLS", str(error), "give another file")
     except OSError as error:
-        reason = getattr(error, "reason", None) or error.strerror or str(error)
+        reason = "what answers does not speak TLS 1.3" if isinstance(error, ssl.SSLError) else error.strerror or error
         return _bad("TLS", f"no handshake: {reason}", "is it a gproc server that listens there?")
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gproc.errors import InvalidArgument, JobNotFound
+from gproc.cli.console import note
+from gproc.errors import CertificateRefused, InvalidArgument, JobNotFound, Unavailable
 
 if TYPE_CHECKING:
     from gproc.client import Client
@@ -24,6 +25,8 @@ Result = TypeVar("Result")
 _ID_ALPHABET = frozenset("0123456789abcdefghjkmnpqrstvwxyz")
 _ID_LENGTH = 36
 _SHOWN_CANDIDATES = 3
+_QUIET_SECONDS = 2.0
+_CONNECT_SECONDS = 10.0
 
 
 def settings_of(ctx: click.Context) -> Settings:
@@ -52,9 +55,31 @@ def with_client(ctx: click.Context, action: Callable[[Client], Awaitable[Result]
 
     async def connected() -> Result:
         async with client:
+            await _reach(client)
             return await action(client)
 
     return run_async(connected())
+
+
+async def _reach(client: Client) -> None:
+    """Connect, with a word for whoever waits; raise `Unavailable` if nobody answers for too long.
+
+    A refusal is not raised: the first request tries again for a while, and tells it then.
+    """
+    told = asyncio.get_running_loop().call_later(_QUIET_SECONDS, note, f"waiting for {client.address} to answer")
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await client.connect()
+    except TimeoutError:
+        raise Unavailable(
+            f"{client.address}: no answer within {_CONNECT_SECONDS:g} s; check --addr; is a firewall in between?"
+        ) from None
+    except CertificateRefused:
+        raise
+    except Unavailable:
+        pass
+    finally:
+        told.cancel()
 
 
 def run_async(action: Coroutine[Any, Any, Result], *, cleans_up: bool = False) -> Result:

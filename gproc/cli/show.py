@@ -36,6 +36,7 @@ def show_jobs(jobs: Sequence[JobStatus], *, as_json: bool, alone: bool = False) 
         sys.stdout.write(render.plain_table(jobs, now=render.utc_now()))
 
 
-def show_documents(documents: Sequence[dict[str, object]], *, alone: bool) -> None:
-    """Print plain values as JSON: an object if *alone*, else an array."""
-    sys.stdout.write(render.json_text(documents[0] if alone else documents))
+def show_documents(documents: Sequence[dict[str, object]], *, failures: Sequence[tuple[str, str]], alone: bool) -> None:
+    """Print plain values as JSON: an object if *alone*, else an array, in which a failure is an object with "error"."""
+    failed: list[dict[str, object]] = [{"job": job, "error": problem} for job, problem in failures]
+    sys.stdout.write(render.json_text(documents[0]) if alone else render.json_text([*documents, *failed]))

@@ -79,4 +79,6 @@ def _no_password() -> str:
 
 def _reason(error: OSError) -> str:
     reason = getattr(error, "reason", None)
-    return reason.lower().replace("_", " ") if reason else (error.strerror or "unreadable")
+    if reason:
+        return str(reason).lower().replace("_", " ")
+    return "not in PEM" if isinstance(error, ssl.SSLError) else (error.strerror or "unreadable")

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import pexpect  # type: ignore[import-untyped]  # it has no types
 import pytest
+from gproc_support.waiting import soon
 
 from gproc.testing.threaded import ThreadedServer, threaded_server
 
@@ -192,6 +193,7 @@ def test_list_filters_and_prints_one_json_array(alice: Cli) -> None:
     assert json.loads(alice("list", "--json", "--name", "listed", "--state", "lost").stdout) == []
     document = json.loads(alice("status", "--json", job).stdout)
     assert (document["state"], document["exit_code"], document["labels"]) == ("exited", 0, {"team": "x"})
+    alice.start("true")
     limited = alice("list", "--limit", "1")
     assert len(limited.stdout.splitlines()) == 2
     assert "--all" in limited.stderr
@@ -205,6 +207,28 @@ def test_stop_and_wait_and_remove_many(alice: Cli) -> None:
     removed = alice("remove", *jobs, "nosuchjob")
     assert (removed.returncode, removed.stdout.split()) == (125, jobs)
     assert removed.stderr.startswith("gproc: job nosuchjob: not found")
+
+
+def test_a_failure_among_many_is_in_the_json(alice: Cli) -> None:
+    job = alice.start("sleep", "100")
+    for verb, state in (("stop", {"state": "stopped"}), ("remove", {"removed": True})):
+        done = alice(verb, "--json", job, "nosuchjob")
+        assert done.returncode == 125
+        one, other = json.loads(done.stdout)
+        assert one["id"] == job
+        assert state.items() <= one.items()
+        assert other == {"job": "nosuchjob", "error": "job nosuchjob: not found; `gproc list` shows your jobs"}
+
+
+def test_ctrl_c_in_a_stop_says_that_the_stop_goes_on(alice: Cli) -> None:
+    job = alice.start("sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+    with alice.running("stop", "--grace", "3s", job) as process:
+        soon(lambda: json.loads(alice("status", "--json", job).stdout)["state"] == "stopping")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert errors.decode().startswith("gproc: left; the server goes on stopping the job: ")
+    assert alice("wait", job).returncode == 137
 
 
 def test_a_running_job_is_signalled_and_not_removed(alice: Cli) -> None:

@@ -53,7 +53,11 @@ def server(directory: Path, hosts: tuple[str, ...], more_hosts: tuple[str, ...],
     """Issue the server's certificate: server.crt, server.key."""
     from gproc.certs import Authority
 
-    return _issued(Authority.open(directory).issue_server([*hosts, *more_hosts], renew=renew))
+    code = _issued(Authority.open(directory).issue_server([*hosts, *more_hosts], renew=renew))
+    if not renew:
+        files = f"--cacert {directory / 'ca.crt'} --cert {directory / 'server.crt'} --key {directory / 'server.key'}"
+        note(f"next: gproc --addr {hosts[0]}:3000 {files} serve --state-dir STATE")
+    return code
 
 
 @command.command("client")
@@ -67,7 +71,11 @@ def client(directory: Path, name: str, renew: bool) -> int:
     """
     from gproc.certs import Authority
 
-    return _issued(Authority.open(directory).issue_client(name, renew=renew))
+    code = _issued(Authority.open(directory).issue_client(name, renew=renew))
+    if not renew:
+        files = f"--cacert {directory / 'ca.crt'} --cert {directory / name}.crt --key {directory / name}.key"
+        note(f"next: gproc context add NAME --addr HOST:PORT {files}")
+    return code
 
 
 @command.command("revoke")

@@ -48,9 +48,16 @@ def add(ctx: click.Context, /, name: str, **given: str | None) -> int:
     file = _file()
     flags = ctx.find_root().obj or {}
     values = {field: given[field] or flags.get(field) for field in CONTEXT_FIELDS}
+    if not any(values.values()):
+        raise click.UsageError("nothing to remember; give --addr HOST:PORT, --cacert, --cert or --key FILE")
+    if values["addr"]:
+        _check_address(values["addr"])
     known = {field: _absolute(field, value) for field, value in values.items() if value}
     changed = file.with_context(replace(file.contexts.get(name, Context(name=name)), **known))
     save_contexts(changed)
+    for field in CONTEXT_FIELDS[1:]:
+        if field in known and not Path(known[field]).exists():
+            note(f"{known[field]}: there is no such file; it is remembered all the same")
     note(f"context {name!r} is in {file.path}" + (", and is the current one" if changed.current == name else ""))
     return 0
 
@@ -129,6 +136,16 @@ def _file() -> ContextFile:
     from gproc.config import context_file_path, load_contexts
 
     return load_contexts(context_file_path(os.environ))
+
+
+def _check_address(addr: str) -> None:
+    from gproc.client.address import parse_address
+    from gproc.errors import GprocError
+
+    try:
+        parse_address(addr)
+    except GprocError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _absolute(field: str, value: str) -> str:

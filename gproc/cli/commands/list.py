@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_LIMIT = 100
 _STATES = ("pending", "running", "stopping", "exited", "signaled", "stopped", "timed_out", "lost")
 
 
@@ -25,15 +26,17 @@ _STATES = ("pending", "running", "stopping", "exited", "signaled", "stopped", "t
 @click.option("--running", is_flag=True, help="Only jobs that have not ended.")
 @click.option("--label", "labels", metavar="K=V", multiple=True, help="Only jobs with this label.")
 @click.option("--name", metavar="NAME", default="", help="Only jobs with this name.")
-@click.option("--limit", type=ONE_OR_MORE, default=100, metavar="N", help="The newest N (100).")
+@click.option("--limit", type=ONE_OR_MORE, metavar="N", help="The newest N (100).")
 @click.option("-a", "--all", "everything", is_flag=True, help="All of them, however many.")
 @JSON_OPTION
 @click.pass_context
-def command(ctx: click.Context, /, as_json: bool, limit: int, everything: bool, **options: Any) -> int:
+def command(ctx: click.Context, /, as_json: bool, limit: int | None, everything: bool, **options: Any) -> int:
     """List your jobs, newest first."""
     from gproc.cli.show import show_jobs
 
-    query = _query(**options)
+    if everything and limit is not None:
+        raise click.UsageError("--all and --limit: give one of them")
+    query, limit = _query(**options), limit or _LIMIT
     jobs = with_client(ctx, lambda client: _ask(client, query, None if everything else limit + 1))
     shown = jobs if everything else jobs[:limit]
     show_jobs(shown, as_json=as_json)
@@ -61,5 +64,8 @@ def _query(*, states: tuple[str, ...], running: bool, labels: tuple[str, ...], n
 
     wanted = {JobState(state) for state in states}
     if running:
-        wanted |= LIVE_STATES
+        if wanted - LIVE_STATES:
+            over = next(state for state in states if JobState(state) not in LIVE_STATES)
+            raise click.UsageError(f"--running and --state {over}: no job is both; give one of them")
+        wanted = wanted or set(LIVE_STATES)
     return {"states": frozenset(wanted), "labels": pairs(labels, "--label"), "name": name}

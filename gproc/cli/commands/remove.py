@@ -33,10 +33,10 @@ def command(ctx: click.Context, /, jobs: tuple[str, ...], as_json: bool) -> int:
         await client.remove(job_id)
         return job_id
 
-    removed, code = with_client(ctx, lambda client: for_each(client, jobs, remove))
+    done = with_client(ctx, lambda client: for_each(client, jobs, remove))
     if as_json:
-        alone = len(jobs) == 1 and len(removed) == 1
-        show_documents([{"id": job_id, "removed": True} for job_id in removed], alone=alone)
+        documents = [{"id": job_id, "removed": True} for job_id in done.results]
+        show_documents(documents, failures=done.failures, alone=done.is_one)
     else:
-        sys.stdout.write("".join(f"{job_id}\n" for job_id in removed))
-    return code
+        sys.stdout.write("".join(f"{job_id}\n" for job_id in done.results))
+    return done.code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
@@ -36,14 +35,14 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     --addr localhost:0 takes a free port; "listening on HOST:PORT" on standard error says when it is ready. SIGTERM
     ends it, and running jobs go on; SIGHUP makes it read its certificates and its configuration again.
     """
-    from gproc.server import serve
+    from gproc.server import run, serve
 
     settings = settings_of(ctx)
 
     def load() -> ServeOptions:
         return _serve_options(settings, options)
 
-    asyncio.run(serve(load(), ready=_announce, reload=load))
+    run(serve(load(), ready=_announce, reload=load))
     return 0
 
 

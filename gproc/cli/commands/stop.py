@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from signal import Signals
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gproc.cli.command import DURATION, JSON_OPTION, SIGNAL, Command, complete_live_job_ids
+from gproc.cli.console import note
 from gproc.cli.session import with_client
 
 if TYPE_CHECKING:
@@ -32,12 +34,19 @@ def command(
     Returns when they are gone: first the signal, then the grace period, then SIGKILL to all that is left.
     """
     from gproc.cli.each import for_each
-    from gproc.cli.show import show_jobs
+    from gproc.cli.show import show_documents, show_jobs
+    from gproc.model.document import status_to_document
 
     async def stop(client: Client, job_id: JobId) -> JobStatus:
-        return await client.stop(job_id, signal=first, grace=grace)
+        try:
+            return await client.stop(job_id, signal=first, grace=grace)
+        except asyncio.CancelledError:
+            note(f"left; the server goes on stopping the job: gproc wait {job_id} tells when it is gone")
+            raise
 
-    results, code = with_client(ctx, lambda client: for_each(client, jobs, stop))
-    if results or as_json:
-        show_jobs(results, as_json=as_json, alone=len(jobs) == 1 and len(results) == 1)
-    return code
+    done = with_client(ctx, lambda client: for_each(client, jobs, stop))
+    if as_json:
+        show_documents([status_to_document(job) for job in done.results], failures=done.failures, alone=done.is_one)
+    elif done.results:
+        show_jobs(done.results, as_json=False)
+    return done.code

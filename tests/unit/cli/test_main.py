@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -68,6 +69,11 @@ def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         (("certs", "init", ""), "gproc: certs init: Invalid value for 'DIR': must not be empty"),
         (("serve", "--state-dir", ""), "gproc: serve: Invalid value for '--state-dir': must not be empty"),
         (("context", "add", "x", "--key", ""), "gproc: context add: Invalid value for '--key': must not be empty"),
+        (("list", "--running", "--state", "exited"), "gproc: list: --running and --state exited: no job is both"),
+        (("list", "--all", "--limit", "3"), "gproc: list: --all and --limit: give one of them"),
+        (("context", "add", "x"), "gproc: context add: nothing to remember; give --addr HOST:PORT"),
+        (("context", "add", "x", "--addr", "nonsense"), "gproc: context add: address 'nonsense': the port is missing"),
+        (("context", "add", "x", "--addr", "h:99999"), "gproc: context add: address 'h:99999': 99999 is not a port"),
         (("wait",), "gproc: wait: Missing argument 'ID...'"),
     ],
 )
@@ -182,6 +188,51 @@ def test_files_signals_and_contexts_are_completed(tmp_path: Path, line: str, com
     words = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     done = gproc("_", env={"_GPROC_COMPLETE": "bash_complete", "XDG_CONFIG_HOME": str(tmp_path), **words})
     assert (done.stdout.split(), done.stderr) == (completed.split(), "")
+
+
+def test_a_context_with_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    done = gproc("context", "add", "x", "--cert", "/nowhere/a.crt", env={"XDG_CONFIG_HOME": str(tmp_path)})
+    assert done.returncode == 0
+    assert done.stderr.startswith("gproc: /nowhere/a.crt: there is no such file")
+
+
+def test_certificates_say_what_to_do_next(tmp_path: Path) -> None:
+    pki = str(tmp_path / "pki")
+    assert "next: gproc certs server" in gproc("certs", "init", pki).stderr
+    made = gproc("certs", "server", pki, "--host", "localhost").stderr
+    assert f"next: gproc --addr localhost:3000 --cacert {pki}/ca.crt --cert {pki}/server.crt" in made
+    made = gproc("certs", "client", pki, "carol").stderr
+    assert f"next: gproc context add NAME --addr HOST:PORT --cacert {pki}/ca.crt --cert {pki}/carol.crt" in made
+    (tmp_path / "bad.key").touch(0o600)
+    files = ("--cacert", f"{pki}/ca.crt", "--cert", f"{pki}/carol.crt", "--key", str(tmp_path / "bad.key"))
+    done = gproc("--addr", "localhost:1", *files, "list")
+    assert done.returncode == 125
+    assert "not in PEM" in done.stderr
+    assert "_ssl.c" not in done.stderr
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_in_silence_or_for_long(tmp_path: Path) -> None:
+    pki = str(tmp_path / "pki")
+    gproc("certs", "init", pki)
+    gproc("certs", "client", pki, "carol")
+    files = ("--cacert", f"{pki}/ca.crt", "--cert", f"{pki}/carol.crt", "--key", f"{pki}/carol.key")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        addr = f"127.0.0.1:{mute.getsockname()[1]}"
+        code = (
+            "import gproc.cli.session as s; s._QUIET_SECONDS, s._CONNECT_SECONDS = 0.2, 0.6\n"
+            "from gproc.cli.entry import main; main()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, "--addr", addr, *files, "list"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert done.returncode == 125
+    waiting, gave_up = done.stderr.splitlines()
+    assert waiting == f"gproc: waiting for {addr} to answer"
+    assert gave_up.startswith(f"gproc: {addr}: no answer within 0.6 s; ")
 
 
 def test_contexts_are_made_used_shown_and_removed(tmp_path: Path) -> None:
