@@ -19,9 +19,9 @@ HEAD = """\
 
 Each setting is taken from its option, else from the environment, else from the context: see `gproc context`.
 Standard output carries data only; talk goes to standard error. With `--json`, standard output is one JSON document: an
-object for one job, an array for many; the names of its fields are those of the [service](service.md), states are words
-such as `running`, times are RFC 3339, and what is absent is left out. [Exit codes](exit-codes.md) have a page of their
-own.
+object for one job, an array for many, in which `{"job": …, "error": …}` stands for one that failed; the names of its
+fields are those of the [service](service.md), states are words such as `running`, times are RFC 3339, and what is
+absent is left out. [Exit codes](exit-codes.md) have a page of their own.
 
 An id may be cut short as long as it is clear which job is meant.
 """
