@@ -118,6 +118,35 @@ def test_watch_tells_when_the_server_is_away_and_when_it_is_back(pki: Path) -> N
         watch.communicate()
 
 
+def test_a_server_that_is_lost_for_good_is_told_with_what_becomes_of_the_job(pki: Path) -> None:
+    impatient = (
+        "import functools, gproc.client.client as c; c.Patience = functools.partial(c.Patience, total=0.5)\n" + GPROC[2]
+    )
+    with serving(pki) as (_, addr):
+        run = subprocess.Popen(
+            [sys.executable, "-c", impatient, *as_alice(addr), "run", "-n", "orphan", "sh", "-c", "echo hi; sleep 60"],
+            cwd=pki,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert run.stdout is not None
+        assert run.stdout.readline() == "hi\n"
+    try:
+        _, errors = run.communicate(timeout=20)
+        assert run.returncode == 125
+        away, left, lost = errors.splitlines()
+        assert away.endswith("; connecting again, no output is lost")
+        assert left.startswith("gproc: stopped listening, not the job; listen again: gproc output --offset 3 ")
+        assert lost.startswith(f"gproc: {addr}")
+    finally:
+        run.kill()
+        run.communicate()
+    with serving(pki) as (_, addr):
+        assert client(pki, addr, "alice", "stop", "orphan").returncode == 0
+
+
 def test_the_configuration_holds(pki: Path) -> None:
     (pki / "server.toml").write_text(
         '[[policy]]\nowner = "alice"\ndeny = ["sh"]\n[output]\nmax_bytes = 1000\n', encoding="utf-8"
