@@ -1,7 +1,7 @@
 """The server: a door to the jobs of one state directory, for clients who prove who they are.
 
-`serve` runs it, as told by `ServeOptions`; `gproc.server.app` shows how it is put together. Importing this package
-costs nothing: the names are looked up when they are first used.
+`serve` runs it, as told by `ServeOptions`, in the event loop of `run`; `gproc.server.app` shows how it is put together.
+Importing this package costs nothing: the names are looked up when they are first used.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gproc.server.app import RunningServer, open_server, serve
+    from gproc.server.loop import run
     from gproc.server.options import ServeOptions
     from gproc.server.policy import Quotas, Rule
 
-__all__ = ["Quotas", "Rule", "RunningServer", "ServeOptions", "open_server", "serve"]
+__all__ = ["Quotas", "Rule", "RunningServer", "ServeOptions", "open_server", "run", "serve"]
 
 _HOMES = {
     "Quotas": "gproc.server.policy",
@@ -22,6 +23,7 @@ _HOMES = {
     "RunningServer": "gproc.server.app",
     "ServeOptions": "gproc.server.options",
     "open_server": "gproc.server.app",
+    "run": "gproc.server.loop",
     "serve": "gproc.server.app",
 }
 

@@ -72,7 +72,7 @@ class JobService:
         }
         return {METHODS[name].path: METHODS[name].handler(self._guarded(name, handles[name])) for name in handles}
 
-    async def start(self, message: messages.JobRequest, owner: Identity) -> messages.JobStatus:
+    async def start(self, message: messages.JobRequest, owner: Identity) -> JobStatus:
         """Start a job, if the policy and the quotas let the owner."""
         request = wire.request_from_message(message)
         _check_supported(request)
@@ -83,20 +83,20 @@ class JobService:
         status = await self.supervisor.submit(request, owner=owner, run_as=run_as)
         user = run_as.user if run_as else None
         self.log.info("job_started", owner=owner, job=status.id, pid=status.pid, command=status.command, user=user)
-        return wire.status_to_message(status)
+        return status
 
-    async def status(self, message: messages.StatusRequest, owner: Identity) -> messages.JobStatus:
+    async def status(self, message: messages.StatusRequest, owner: Identity) -> JobStatus:
         """Tell how a job is."""
-        return wire.status_to_message(self.supervisor.status(wire.job_id_from_message(message), owner=owner))
+        return self.supervisor.status(wire.job_id_from_message(message), owner=owner)
 
-    async def stop(self, message: messages.StopRequest, owner: Identity) -> messages.JobStatus:
+    async def stop(self, message: messages.StopRequest, owner: Identity) -> JobStatus:
         """Stop a job; when the server drains meanwhile, the stop goes on without it."""
         query = wire.stop_from_message(message)
         self.supervisor.status(query.job_id, owner=owner)  # raises for a stranger's job before anything is logged
         self.log.info("job_stop", owner=owner, job=query.job_id)
         stopping = self.supervisor.stop(query.job_id, owner=owner, signal=query.signal, grace=query.grace)
         with self.followers.joined() as follower:
-            return wire.status_to_message(await follower.wait_for(stopping))
+            return await follower.wait_for(stopping)
 
     def get_output(
         self, message: messages.GetOutputRequest, owner: Identity, stream: _Stream
@@ -105,20 +105,20 @@ class JobService:
         job_id, wanted = wire.output_range_from_message(message)
         return self.supervisor.output_events(job_id, wanted, owner=owner, room=partial(output_room, stream))
 
-    async def signal(self, message: messages.SignalRequest, owner: Identity) -> messages.JobStatus:
+    async def signal(self, message: messages.SignalRequest, owner: Identity) -> JobStatus:
         """Send a signal to a job."""
         query = wire.signal_from_message(message)
         status = await self.supervisor.signal(query.job_id, query.signal, owner=owner)
         self.log.info("job_signalled", owner=owner, job=query.job_id, signal=query.signal.name)
-        return wire.status_to_message(status)
+        return status
 
-    async def wait(self, message: messages.WaitRequest, owner: Identity) -> messages.JobStatus:
+    async def wait(self, message: messages.WaitRequest, owner: Identity) -> JobStatus:
         """Answer when a job is final."""
         job_id = wire.job_id_from_message(message)
         with self.ledger.following(owner), self.followers.joined() as follower:
-            return wire.status_to_message(await follower.wait_for(self.supervisor.wait(job_id, owner=owner)))
+            return await follower.wait_for(self.supervisor.wait(job_id, owner=owner))
 
-    async def list(self, message: messages.ListRequest, owner: Identity) -> messages.ListResponse:
+    async def list(self, message: messages.ListRequest, owner: Identity) -> wire.Page:
         """Tell one page of the owner's jobs."""
         query = wire.list_query_from_message(message)
         page = self.supervisor.list(
@@ -130,7 +130,7 @@ class JobService:
             id_prefix=query.id_prefix,
             name=query.name,
         )
-        return wire.page_to_message(page.jobs, page.next_page_token)
+        return wire.Page(page.jobs, page.next_page_token)
 
     def watch(
         self, message: messages.WatchRequest, owner: Identity, _stream: _Stream
@@ -229,7 +229,7 @@ async def _send_output(stream: _Stream, event: OutputEvent) -> None:
 
 
 async def _send_status(stream: _Stream, status: JobStatus) -> None:
-    await stream.send_message(wire.status_to_message(status))
+    await stream.send_message(status)
 
 
 def _check_supported(request: JobRequest) -> None:

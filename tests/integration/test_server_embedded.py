@@ -39,8 +39,8 @@ def descriptors() -> set[str]:
 
 
 async def test_nothing_is_left_behind_of_server_jobs_and_files() -> None:
-    async with embedded_server():
-        pass  # what is imported, or opened once for all, is there now
+    async with embedded_server() as server:
+        await server.client("alice").connect()  # what is imported, or opened once for a loop, is there now
     before, threads = descriptors(), set(threading.enumerate())
     async with embedded_server() as server:
         alice = server.client("alice")
