@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from signal import Signals
@@ -19,7 +19,7 @@ from gproc.client.output import Output
 from gproc.client.persistence import Persistence
 from gproc.client.resume import Patience
 from gproc.client.tls import client_context
-from gproc.errors import InternalError, InvalidArgument, Unavailable
+from gproc.errors import Unavailable
 from gproc.model import (
     JobId,
     JobRequest,
@@ -36,14 +36,13 @@ from gproc.model.units import parse_signal
 from gproc.wire import (
     ListQuery,
     Method,
+    Page,
     SignalQuery,
     StopQuery,
     list_query_to_message,
     messages,
-    page_from_message,
     request_to_message,
     signal_to_message,
-    status_from_message,
     stop_to_message,
     watch_to_message,
 )
@@ -53,14 +52,6 @@ __all__ = ["Client", "Page"]
 
 _Request = TypeVar("_Request")
 _Reply = TypeVar("_Reply")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """Some jobs, newest first, and the token of the page after them."""
-
-    jobs: tuple[JobStatus, ...]
-    next_page_token: str = ""
 
 
 class Client:
@@ -149,7 +140,7 @@ class Client:
         """Do as `start`, with a `JobRequest`."""
         if not request.request_id:
             request = replace(request, request_id=os.urandom(16).hex())
-        status = await self._status_of(START, request_to_message(request))
+        status = await self._call(START, request_to_message(request), self._timeout)
         return Job(self, status.id, status)
 
     def job(self, job_id: str) -> Job:
@@ -158,11 +149,11 @@ class Client:
 
     async def status(self, job_id: JobId) -> JobStatus:
         """Return the current status; raises `JobNotFound`."""
-        return await self._status_of(STATUS, messages.StatusRequest(id=parse_job_id(job_id)))
+        return await self._call(STATUS, messages.StatusRequest(id=parse_job_id(job_id)), self._timeout)
 
     async def wait(self, job_id: JobId) -> JobStatus:
         """Return the final status, once it is; takes as long as the job does."""
-        return _status(await self._call(WAIT, messages.WaitRequest(id=parse_job_id(job_id)), None))
+        return await self._call(WAIT, messages.WaitRequest(id=parse_job_id(job_id)), None)
 
     async def stop(
         self, job_id: JobId, *, signal: Signals | str | None = None, grace: timedelta | float | None = None
@@ -171,12 +162,12 @@ class Client:
         query = StopQuery(
             job_id=parse_job_id(job_id), signal=None if signal is None else _signal(signal), grace=_duration(grace)
         )
-        return _status(await self._call(STOP, stop_to_message(query), None))
+        return await self._call(STOP, stop_to_message(query), None)
 
     async def signal(self, job_id: JobId, signal: Signals | str) -> JobStatus:
         """Send a signal to a job's process group; raises `JobFinished` if it is over. Sent once, never repeated."""
         query = SignalQuery(job_id=parse_job_id(job_id), signal=_signal(signal))
-        return _status(await self._call_once(SIGNAL, signal_to_message(query)))
+        return await self._call_once(SIGNAL, signal_to_message(query))
 
     async def remove(self, job_id: JobId) -> None:
         """Forget a finished job and its output; raises `JobRunning` if it is not over."""
@@ -184,8 +175,7 @@ class Client:
 
     async def page(self, query: ListQuery) -> Page:
         """Return one page of the caller's own jobs, newest first."""
-        jobs, token = page_from_message(await self._call(LIST, list_query_to_message(query), self._timeout))
-        return Page(jobs=jobs, next_page_token=token)
+        return await self._call(LIST, list_query_to_message(query), self._timeout)
 
     async def list(
         self,
@@ -222,9 +212,8 @@ class Client:
         while True:
             try:
                 async with aclosing(self._connection.replies(WATCH, message)) as replies:
-                    async for reply in replies:
+                    async for status in replies:
                         persistence.progress()
-                        status = _status(reply)
                         if known.get(status.id) != status:
                             known[status.id] = status
                             yield status
@@ -258,9 +247,6 @@ class Client:
         )
         return Output(self._connection, parse_job_id(job_id), wanted, patience or self._patience, on_status)
 
-    async def _status_of(self, method: Method[_Request, messages.JobStatus], request: _Request) -> JobStatus:
-        return _status(await self._call(method, request, self._timeout))
-
     async def _call(self, method: Method[_Request, _Reply], request: _Request, seconds: float | None) -> _Reply:
         """Call, and call again if the connection broke: only for what may be repeated."""
 
@@ -277,13 +263,6 @@ class Client:
 
         await Persistence(self._patience, self._connection).keep_trying(attempt, seconds=self._timeout)
         return await self._connection.call(method, request, seconds=self._timeout)
-
-
-def _status(message: messages.JobStatus) -> JobStatus:
-    try:
-        return status_from_message(message)
-    except InvalidArgument as error:
-        raise InternalError(f"the server's status of job {message.id} cannot be read: {error}") from None
 
 
 def _signal(signal: Signals | str) -> Signals:

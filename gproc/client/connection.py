@@ -169,7 +169,7 @@ class _Call(Generic[_Request, _Reply]):
         self._channel, self._protocol = await self._connection.dial()
         method = self._method
         self._stream: grpclib.client.Stream[Any, Any] = self._channel.request(
-            method.path, method.cardinality, method.request, method.reply, timeout=self._seconds
+            method.path, method.cardinality, method.request, method.value or method.reply, timeout=self._seconds
         )
         await self._told(self._stream.__aenter__())
         return self

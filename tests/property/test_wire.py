@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from signal import Signals
 from typing import Any
@@ -32,6 +33,7 @@ from gproc.model import (
 )
 from gproc.wire import (
     METHODS,
+    Page,
     RequestCodec,
     event_from_bytes,
     event_from_message,
@@ -42,6 +44,8 @@ from gproc.wire import (
     messages,
     output_range_from_message,
     output_range_to_message,
+    page_from_message,
+    page_to_message,
     request_from_message,
     request_to_message,
     signal_from_message,
@@ -50,7 +54,10 @@ from gproc.wire import (
     stop_from_message,
     watch_from_message,
 )
+from gproc.wire.prescan import Bounds
+from gproc.wire.values import page_from_bytes, page_to_bytes, status_from_bytes, status_to_bytes
 
+BOUNDS = Bounds(size=2**20, elements=100_000)
 CODEC = RequestCodec()
 KINDS: list[Any] = sorted(
     {kind for method in METHODS.values() for kind in (method.request, method.reply)}, key=lambda kind: kind.__name__
@@ -193,6 +200,29 @@ def test_every_status_arrives_as_it_was(status: JobStatus) -> None:
     assert status_from_message(sent(status_to_message(status))) == status
 
 
+@given(statuses)
+def test_statuses_are_the_same_with_a_message_in_between_and_without(status: JobStatus) -> None:
+    encoded = status_to_bytes(status)
+    assert status_from_bytes(encoded, BOUNDS) == status
+    assert status_from_message(CODEC.decode(encoded, messages.JobStatus)) == status
+    assert status_from_bytes(bytes(status_to_message(status)), BOUNDS) == status
+
+
+@given(st.lists(statuses, max_size=3).map(tuple), st.text(max_size=20))
+def test_pages_are_the_same_with_a_message_in_between_and_without(jobs: tuple[JobStatus, ...], token: str) -> None:
+    encoded = page_to_bytes(Page(jobs, token))
+    assert page_from_bytes(encoded, BOUNDS) == Page(jobs, token)
+    assert page_from_message(CODEC.decode(encoded, messages.ListResponse)) == (jobs, token)
+    assert page_from_bytes(bytes(page_to_message(jobs, token)), BOUNDS) == Page(jobs, token)
+
+
+@given(wild)
+def test_any_bytes_are_a_value_or_refused(data: bytes) -> None:
+    for read in (status_from_bytes, page_from_bytes):
+        with suppress(InvalidArgument):
+            read(data, BOUNDS)
+
+
 @given(ids, ranges)
 def test_every_range_arrives_as_it_was(job_id: str, wanted: OutputRange) -> None:
     assert output_range_from_message(sent(output_range_to_message(job_id, wanted))) == (job_id, wanted)
@@ -218,7 +248,11 @@ def test_a_damaged_status_is_read_or_refused(status: JobStatus, data: st.DataObj
     encoded = bytearray(bytes(status_to_message(status)))
     for place in data.draw(st.lists(st.integers(0, len(encoded) - 1), min_size=1, max_size=4)):
         encoded[place] = data.draw(st.integers(0, 255))
-    read_or_refuse(bytes(encoded[: data.draw(st.integers(0, len(encoded)))]), messages.JobStatus)
+    cut = bytes(encoded[: data.draw(st.integers(0, len(encoded)))])
+    read_or_refuse(cut, messages.JobStatus)
+    with suppress(InvalidArgument):
+        # As text: not a number is not equal to itself.
+        assert repr(status_from_bytes(cut, BOUNDS)) == repr(status_from_message(CODEC.decode(cut, messages.JobStatus)))
 
 
 @given(request=requests, data=st.data())
