@@ -7,7 +7,8 @@ for each handshake, and from 3.12 on does not close before the last idle client.
 - drops the oldest handshake for the newest when too many are pending, so that peers who connect and keep silent do not
   keep out one who speaks;
 - stops accepting for a moment when descriptors run out, and says so once a second;
-- takes the TLS context anew for each connection, so that certificates can be replaced while it runs.
+- takes the TLS context anew for each connection, so that certificates can be replaced while it runs;
+- sends the alert that says why a handshake is refused, which asyncio leaves in a buffer.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ import logging
 import socket
 import ssl as tls
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any, Self
 
 from gproc.transport.limits import TransportLimits
 from gproc.transport.log import EventLog
@@ -29,6 +33,8 @@ _AT_ONCE = 64
 _PAUSE = 0.25
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PORT_ATTEMPTS = 20
+_LAST_WORD_SECONDS = 0.5
+"""For a peer to read why it was refused: what it has sent meanwhile, unread, would take the alert away with a reset."""
 
 
 async def listen(host: str | None, port: int, *, backlog: int = 1024) -> list[socket.socket]:
@@ -78,6 +84,44 @@ class _Arrival:
     task: asyncio.Task[None] | None = None
     is_taken: bool = False
     """Whether asyncio owns the socket by now."""
+    farewell: socket.socket | None = None
+    """The same connection once more, after an alert was sent on it."""
+
+    def say_why(self, alert: bytes) -> None:
+        """Send *alert*, the last word; the connection stays open until `farewell` is closed."""
+        with suppress(OSError):
+            self.sock.send(alert)
+            self.sock.shutdown(socket.SHUT_WR)
+            self.farewell = self.sock.dup()
+
+
+_arriving: ContextVar[_Arrival] = ContextVar("_arriving")
+
+
+class _FrankObject(tls.SSLObject):
+    """TLS that tells its peer why the handshake failed; made while `_arriving` says whose it is."""
+
+    _arrival: _Arrival | None
+    _alerts: tls.MemoryBIO
+
+    @classmethod
+    def _create(cls, incoming: tls.MemoryBIO, outgoing: tls.MemoryBIO, *args: Any, **named: Any) -> Self:
+        made: Self = super()._create(incoming, outgoing, *args, **named)  # type: ignore[misc]  # not in typeshed
+        made._arrival, made._alerts = _arriving.get(None), outgoing
+        return made
+
+    def do_handshake(self) -> None:
+        """Do as much of the handshake as can be done; raises like the base class."""
+        try:
+            super().do_handshake()
+        except (tls.SSLWantReadError, tls.SSLWantWriteError):
+            raise
+        except tls.SSLError:
+            if self._arrival is not None:
+                self._arrival.say_why(self._alerts.read())
+            raise
+        else:
+            self._arrival = None
 
 
 class Acceptor:
@@ -177,7 +221,10 @@ class Acceptor:
 
     async def _shake_hands(self, arrival: _Arrival) -> None:
         arrival.is_taken = True
+        _arriving.set(arrival)
         limits, with_tls = self._limits, self.ssl is not None
+        if self.ssl is not None:
+            self.ssl.sslobject_class = _FrankObject
         try:
             await self._loop.connect_accepted_socket(
                 self._make_protocol,
@@ -188,3 +235,9 @@ class Acceptor:
             )
         except (OSError, EOFError) as error:
             self._log.write("handshake failed", str(error) or type(error).__name__, peer=arrival.peer)
+            if arrival.farewell is not None:
+                # It counts as pending meanwhile, and is dropped first when there are too many.
+                await asyncio.sleep(_LAST_WORD_SECONDS)
+        finally:
+            if arrival.farewell is not None:
+                arrival.farewell.close()

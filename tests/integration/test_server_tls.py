@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 from gproc.client import Client, Patience
-from gproc.errors import ConfigError, GprocError, Unauthenticated, Unavailable
+from gproc.errors import CertificateRefused, ConfigError, GprocError, Unauthenticated, Unavailable
 from gproc.model import Chunk
 from gproc.server import RunningServer, ServeOptions, open_server
 from gproc.server.policy import Quotas
@@ -64,12 +64,12 @@ async def test_only_who_the_authority_vouches_for_gets_an_answer(forger: Forger,
     stranger = Forger(tmp_path / "stranger")
     async with opened(options(forger)) as server:
         await ask(server, forger.client())
-        for bad in (
-            replace(stranger.client(), cacert=forger.cacert),
-            forger.client(period=(NOW - 2 * DAY, NOW - DAY)),
-            forger.client(period=(NOW + DAY, NOW + 2 * DAY)),
+        for bad, why in (
+            (replace(stranger.client(), cacert=forger.cacert), "unknown authority"),
+            (forger.client(period=(NOW - 2 * DAY, NOW - DAY)), "expired"),
+            (forger.client(period=(NOW + DAY, NOW + 2 * DAY)), "bad certificate"),
         ):
-            with pytest.raises(Unavailable):
+            with pytest.raises(CertificateRefused, match=why):
                 await ask(server, bad)
 
 
@@ -125,7 +125,7 @@ async def test_a_revoked_owner_is_cut_within_a_second_of_the_reload_and_others_a
         async with asyncio.timeout(1):
             with pytest.raises(GprocError):
                 await anext(reading)
-        with pytest.raises(Unavailable):
+        with pytest.raises(CertificateRefused, match="revoked"):
             await hers.status(job.id)
         assert [bytes(piece.data) async for piece in his_reading if isinstance(piece, Chunk)] == [b"more\n"]
 
