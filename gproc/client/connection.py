@@ -186,6 +186,7 @@ class _Call(Generic[_Request, _Reply]):
 
     async def send(self, request: _Request) -> None:
         await self._told(self._stream.send_message(request, end=True))
+        self._method.expect_reply()
 
     async def receive(self) -> _Reply | None:
         reply: _Reply | None = await self._told(self._stream.recv_message())

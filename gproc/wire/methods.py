@@ -10,6 +10,7 @@ from grpclib.const import Cardinality, Handler
 
 from gproc.model import JobStatus
 from gproc.wire._generated.gproc import v1
+from gproc.wire.schema import schema_of
 from gproc.wire.values import Page
 
 __all__ = [
@@ -52,6 +53,12 @@ class Method(Generic[_Request, _Reply]):
     def path(self) -> str:
         """What HTTP/2 calls it."""
         return f"/{self.service}/{self.name}"
+
+    def expect_reply(self) -> None:
+        """Do now, while the server works, what the first reply of its kind would have to wait for."""
+        if self.value is not None:
+            message: Any = self.reply
+            schema_of(message)
 
     def handler(self, func: Callable[[Any], Awaitable[None]]) -> Handler:
         """Return the entry of a grpclib mapping that answers this rpc with *func*."""
