@@ -146,8 +146,11 @@ class RunningServer:
 
         May be called again, with less patience, if it was cancelled; once it is done, that changes nothing.
         """
-        if self._expiry is not None:
-            self._expiry.cancel()
+        if self._expiry is None:
+            self._server.close()  # it was never started: there is nobody to take leave of
+            await self._server.wait_closed()
+            return
+        self._expiry.cancel()
         self._service.followers.dismiss()
         if patience:
             self._service.log.info("server_draining", patience=patience.total_seconds())
@@ -155,6 +158,7 @@ class RunningServer:
         else:
             self._server.close()
             await self._server.wait_closed()
+        await asyncio.wait([self._expiry])
         if not self._is_closed:
             self._is_closed = True
             self._service.log.info("server_ended", addr=self.addr)

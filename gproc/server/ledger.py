@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gproc.model import Identity
-from gproc.server.policy import Bucket, Quotas, check_quota, take_token
+from gproc.server.policy import Bucket, Quotas, check_quota, is_full, take_token
 
 __all__ = ["Ledger"]
+
+_BUCKETS = 64
+"""With so many, and whenever they have doubled since, those that are full again are thrown away."""
 
 
 class Ledger:
@@ -21,6 +24,7 @@ class Ledger:
         self._clock = clock
         self._followers: Counter[Identity] = Counter()
         self._starts: dict[Identity, Bucket] = {}
+        self._most_starts = _BUCKETS
 
     @contextmanager
     def following(self, owner: Identity) -> Iterator[None]:
@@ -39,6 +43,11 @@ class Ledger:
         if self.quotas.running_jobs is not None:
             check_quota("running jobs", self.quotas.running_jobs, running(), owner)
         if self.quotas.starts_per_second is not None:
-            self._starts[owner] = take_token(
-                self._starts.get(owner), self.quotas.starts_per_second, self._clock(), owner
-            )
+            self._take(owner, self.quotas.starts_per_second)
+
+    def _take(self, owner: Identity, rate: float) -> None:
+        now = self._clock()
+        if owner not in self._starts and len(self._starts) >= self._most_starts:
+            self._starts = {one: bucket for one, bucket in self._starts.items() if not is_full(bucket, rate, now)}
+            self._most_starts = max(_BUCKETS, 2 * len(self._starts))
+        self._starts[owner] = take_token(self._starts.get(owner), rate, now, owner)

@@ -15,7 +15,7 @@ from posixpath import basename, isabs, join, normpath
 from gproc.errors import PermissionDenied, QuotaExceeded
 from gproc.model import Identity, JobRequest
 
-__all__ = ["Bucket", "Quotas", "Rule", "check_command", "check_quota", "take_token"]
+__all__ = ["Bucket", "Quotas", "Rule", "check_command", "check_quota", "is_full", "take_token"]
 
 _STEERING = ("PATH", "LD_*")
 """Variables that change which program a name means, or what is loaded into it."""
@@ -106,8 +106,20 @@ def take_token(bucket: Bucket | None, rate: float, now: float, owner: Identity) 
 
     It fills with *rate* tokens a second, holds one second's worth (at least one), and is full at first.
     """
-    full = max(1.0, rate)
-    tokens = full if bucket is None else min(full, bucket.tokens + max(0.0, now - bucket.at) * rate)
+    tokens = _full(rate) if bucket is None else _filled(bucket, rate, now)
     if tokens < 1.0:
         raise QuotaExceeded(f"starts: {owner} may start {rate:g} jobs a second; try again in a moment")
     return Bucket(tokens - 1.0, now)
+
+
+def is_full(bucket: Bucket, rate: float, now: float) -> bool:
+    """Whether *bucket* is as good as none: nothing is left to be known about its owner."""
+    return _filled(bucket, rate, now) >= _full(rate)
+
+
+def _filled(bucket: Bucket, rate: float, now: float) -> float:
+    return min(_full(rate), bucket.tokens + max(0.0, now - bucket.at) * rate)
+
+
+def _full(rate: float) -> float:
+    return max(1.0, rate)

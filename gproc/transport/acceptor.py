@@ -32,6 +32,7 @@ __all__ = ["Acceptor", "listen"]
 _AT_ONCE = 64
 _PAUSE = 0.25
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NOT_HERE = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _PORT_ATTEMPTS = 20
 _LAST_WORD_SECONDS = 0.5
 """For a peer to read why it was refused: what it has sent meanwhile, unread, would take the alert away with a reset."""
@@ -40,7 +41,8 @@ _LAST_WORD_SECONDS = 0.5
 async def listen(host: str | None, port: int, *, backlog: int = 1024) -> list[socket.socket]:
     """Return listening sockets for all addresses of *host*, all on one port; port 0 takes a free one.
 
-    Raises `OSError` if an address cannot be had.
+    An address that this machine does not have (IPv6 may be off) is left out, as long as there is another. Raises
+    `OSError` if there is none, or if one cannot be had for any other reason.
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -55,24 +57,40 @@ async def listen(host: str | None, port: int, *, backlog: int = 1024) -> list[so
     raise AssertionError("the last attempt returns or raises")
 
 
-def _listen_on(addresses: Sequence[tuple[int, tuple[object, ...]]], backlog: int) -> list[socket.socket]:
+def _listen_on(addresses: Sequence[tuple[int, tuple[Any, ...]]], backlog: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
+    missing: OSError | None = None
     try:
         for family, address in addresses:
-            # Named, because asyncio sets TCP_NODELAY only where it sees the protocol; else answers wait up to 40 ms.
-            listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-            sockets.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            port = address[1] or sockets[0].getsockname()[1]
-            listener.bind((address[0], port, *address[2:]))
-            listener.listen(backlog)
+            port = address[1] or (sockets[0].getsockname()[1] if sockets else 0)
+            try:
+                sockets.append(_listen_at(family, (address[0], port, *address[2:]), backlog))
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    raise
+                missing = error
     except OSError:
         for listener in sockets:
             listener.close()
         raise
+    if missing is not None and not sockets:
+        raise missing
     return sockets
+
+
+def _listen_at(family: int, address: tuple[Any, ...], backlog: int) -> socket.socket:
+    # Named, because asyncio sets TCP_NODELAY only where it sees the protocol; else answers wait up to 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(backlog)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 @dataclass(eq=False, slots=True)

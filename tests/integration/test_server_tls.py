@@ -171,12 +171,16 @@ async def test_connections_keep_coming_while_certificates_are_reloaded(forger: F
         await asyncio.gather(reload_all(), *(ask(server, files) for _ in range(20)))
 
 
-async def test_an_address_that_is_taken_is_named(forger: Forger, tmp_path: Path) -> None:
+async def test_an_address_that_is_taken_is_named(
+    forger: Forger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "gproc.server")
     asked = options(forger)
     async with opened(asked) as server:
         with pytest.raises(ConfigError, match=f"{server.addr}.*in use"):
             async with opened(replace(asked, addr=server.addr, state_dir=tmp_path / "other")):
                 pass
+        assert [record.getMessage() for record in caplog.records].count("server_ended") == 0
 
 
 async def test_one_owner_with_too_many_connections_does_not_hinder_another(forger: Forger) -> None:

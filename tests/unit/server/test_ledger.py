@@ -47,3 +47,12 @@ def test_starts_are_limited_by_the_clock() -> None:
         ledger.count_start("alice", int)
     now[0] = 1.0
     ledger.count_start("alice", int)
+
+
+def test_owners_whose_bucket_is_full_again_are_forgotten() -> None:
+    now = [0.0]
+    ledger = Ledger(Quotas(starts_per_second=1), clock=lambda: now[0])
+    for number in range(1000):
+        ledger.count_start(f"owner{number}", int)
+        now[0] += 1
+    assert len(ledger._starts) <= 64
