@@ -7,12 +7,12 @@ import os
 import pwd
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from signal import SIGKILL
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gproc.client import Client
 from gproc.errors import JobNotFound, Unavailable
@@ -83,34 +83,54 @@ async def embedded_server(
     # Made without waiting: cancelled in between, nobody would know its name.
     parent = directory or Path(tempfile.mkdtemp(prefix="gproc-"))
     try:
-        authority = await _to_its_end(lambda: Authority(parent))
+        authority = await _to_its_end(asyncio.to_thread(Authority, parent))
         options = make_options(authority.server(), parent, users=users or {}, rules=rules, quotas=quotas or Quotas())
-        async with open_server(options) as server:
-            embedded = EmbeddedServer(server, authority)
-            try:
-                yield embedded
-            finally:
-                await embedded.close_clients()
-                await server.close(patience=timedelta(0))
-                await end_jobs(server.supervisor)
+        async with _lifetime(options, authority) as embedded:
+            yield embedded
     finally:
         if directory is None:
-            await _to_its_end(lambda: shutil.rmtree(parent))
+            await _to_its_end(asyncio.to_thread(shutil.rmtree, parent))
 
 
-async def _to_its_end(function: Callable[[], Result]) -> Result:
-    """Return what *function* returns, called in a thread; if cancelled, still wait until it is through."""
-    work = asyncio.ensure_future(asyncio.to_thread(function))
+@asynccontextmanager
+async def _lifetime(options: ServeOptions, authority: Authority) -> AsyncIterator[EmbeddedServer]:
+    """Give a server that lives in a task of its own, which is never cancelled: half a server cannot be cleaned up."""
+    ready: asyncio.Future[EmbeddedServer] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+
+    async def live() -> None:
+        async with open_server(options) as server:
+            embedded = EmbeddedServer(server, authority)
+            ready.set_result(embedded)
+            await over.wait()
+            await embedded.close_clients()
+            await server.close(patience=timedelta(0))
+            await end_jobs(server.supervisor)
+
+    life = asyncio.create_task(live())
+    try:
+        first: tuple[asyncio.Future[Any], ...] = (life, ready)
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            yield ready.result()
+    finally:
+        over.set()
+        await _to_its_end(life)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, Result] | asyncio.Task[Result]) -> Result:
+    """Return what *work* returns; if cancelled, still wait until it is through."""
+    task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
-    while not work.done():
+    while not task.done():
         try:
-            await asyncio.wait([work])
+            await asyncio.wait([task])
         except asyncio.CancelledError as error:
             cancelled = error
-    if cancelled is not None:
-        work.exception()  # looked at: being cancelled is what the caller is told
+    if cancelled is not None and not task.cancelled():
+        task.exception()  # looked at: being cancelled is what the caller is told
         raise cancelled
-    return work.result()
+    return task.result()
 
 
 def make_options(
