@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from gproc.errors import InvalidArgument, StateError
-from gproc.model import JobId, JobSpec, JobState, JobStatus
+from gproc.model import JobId, JobRequest, JobSpec, JobState, JobStatus
 from gproc.model.document import spec_from_document, status_from_document, status_to_document
 from gproc.store.directory import StateDirectory, opened
 from gproc.store.reader import stored_extent
-from gproc.store.records import NewerRecordError, read_record, write_record
+from gproc.store.records import NewerRecordError, TornRecordError, read_record, write_record
 from gproc.store.writer import Extent
 from gproc.worker.cgroup import JobCgroup
 from gproc.worker.kernel import boot_id
@@ -59,12 +59,26 @@ def read_jobs(state: StateDirectory) -> list[Entry]:
     entries = []
     for job_id in state.job_ids():
         try:
-            entries.append(_read_job(state.job(job_id), job_id))
+            entry = _read_job(state.job(job_id), job_id)
+            if entry.status.state is JobState.PENDING and _never_began(state.job(job_id)):
+                state.delete(job_id)
+            else:
+                entries.append(entry)
         except (StateError, OSError) as error:
             if isinstance(error, OSError) and error.errno in _WANT_OF_ROOM:
                 raise StateError(f"state directory {state.path}: cannot be read now: {error.strerror}") from error
             _set_aside(state, job_id, error)
     return entries
+
+
+def _never_began(directory: Path) -> bool:
+    """Whether a job that was recorded was not executed, and never will be: who asked for it was not answered.
+
+    That it is lost is written first: a shim that may still be on its way then gives up.
+    """
+    if may_have_run(directory) or (directory / "status.json").exists():
+        return False
+    return declare_lost(directory) is not None and not may_have_run(directory)
 
 
 def _set_aside(state: StateDirectory, job_id: JobId, error: Exception) -> None:
@@ -151,26 +165,52 @@ def _read_job(directory: Path, job_id: JobId) -> Entry:
         status = stored.status or pending_status(stored.spec)
         entry = new_entry(stored.spec, status)
         if status.is_final:
-            entry.extent = stored_extent(dir_fd=fd, end=status.output_bytes)
+            try:
+                entry.extent = stored_extent(dir_fd=fd, end=status.output_bytes)
+            except FileNotFoundError:
+                # It was lost before it wrote anything, or somebody deleted the file: what is missing reads as a gap.
+                entry.extent = Extent(status.output_bytes, 0)
     return entry
 
 
 def _read_stored(fd: int) -> _Stored:
+    """Return what the two records say; either is enough to serve the job. Raises `StateError` if neither is."""
+    status, shim, problem = _read_status(fd)
     try:
         spec = spec_from_document(read_record("spec.json", dir_fd=fd))
-    except _MALFORMED as error:
-        raise StateError(f"spec.json: not the record of a job: {error!r}") from error
+    except (TornRecordError, *_MALFORMED) as error:
+        if status is None or "nonce" not in shim:
+            raise StateError(f"spec.json: not the record of a job: {error!r}") from error
+        _log.warning("job record damaged", extra={"job": status.id, "reason": str(error)})
+        spec = _spec_from_status(status, shim)
+    if status is not None and (status.id, status.owner) != (spec.id, spec.owner):
+        raise StateError("its two records do not agree")
+    if problem is not None:
+        _log.error("status record unreadable", extra={"job": spec.id, "reason": str(problem)})
+    return _Stored(spec, status, shim, problem)
+
+
+def _read_status(fd: int) -> tuple[JobStatus | None, dict[str, Any], Exception | None]:
     try:
         document = read_record("status.json", dir_fd=fd)
-        status = status_from_document(document)
+        return status_from_document(document), document.get("shim", {}), None
     except FileNotFoundError:
-        return _Stored(spec, None, {})
+        return None, {}, None
     except (StateError, *_MALFORMED) as error:
-        _log.error("status record unreadable", extra={"job": spec.id, "reason": str(error)})
-        return _Stored(spec, None, {}, error)
-    if (status.id, status.owner) != (spec.id, spec.owner):
-        raise StateError("its two records do not agree")
-    return _Stored(spec, status, document.get("shim", {}))
+        return None, {}, error
+
+
+def _spec_from_status(status: JobStatus, shim: dict[str, Any]) -> JobSpec:
+    """Return what can still be known of an accepted job: enough to find its shim, and to tell its owner."""
+    request = JobRequest(
+        command=status.command,
+        args=status.args,
+        name=status.name,
+        labels=status.labels,
+        request_id=shim.get("request_id", ""),
+    )
+    created_at = status.created_at or datetime.now(UTC)
+    return JobSpec(id=status.id, owner=status.owner, request=request, created_at=created_at, nonce=shim["nonce"])
 
 
 @contextmanager

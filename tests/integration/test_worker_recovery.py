@@ -220,13 +220,14 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-async def test_e6_a_job_whose_record_is_damaged_is_set_aside_and_logged_once_and_others_are_served(
+async def test_e6_a_job_whose_records_are_damaged_is_set_aside_and_logged_once_and_others_are_served(
     state_dir: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with supervised(state_dir) as supervisor:
         bad, good = [await shell(supervisor, "echo x") for _ in range(2)]
         await asyncio.gather(supervisor.wait(bad), supervisor.wait(good))
-    (state_dir / "jobs" / bad / "spec.json").write_bytes(DAMAGE[damage])
+    for name in ("spec.json", "status.json"):
+        (state_dir / "jobs" / bad / name).write_bytes(DAMAGE[damage])
     with caplog.at_level(logging.ERROR, "gproc.worker"):
         async with supervised(state_dir) as supervisor:
             with pytest.raises(JobNotFound):
@@ -237,6 +238,30 @@ async def test_e6_a_job_whose_record_is_damaged_is_set_aside_and_logged_once_and
             pass
     assert [record.getMessage() for record in caplog.records] == ["job set aside"]
     assert (state_dir / "set-aside" / bad / "output").read_bytes() == b"x\n"
+
+
+@pytest.mark.parametrize("damage", [damage for damage in DAMAGE if damage != "newer"])
+async def test_e6_a_finished_job_whose_first_record_is_damaged_is_served_from_its_last(
+    state_dir: Path, damage: str
+) -> None:
+    async with supervised(state_dir) as supervisor:
+        finished = await supervisor.wait(await shell(supervisor, "echo x; exit 3"))
+    (state_dir / "jobs" / finished.id / "spec.json").write_bytes(DAMAGE[damage])
+    for _ in range(2):
+        async with supervised(state_dir) as supervisor:
+            assert supervisor.status(finished.id) == finished
+            assert await output_of(supervisor, finished.id) == b"x\n"
+
+
+async def test_e6_a_running_job_whose_first_record_is_damaged_is_found_and_stopped(state_dir: Path) -> None:
+    async with keeper(state_dir) as victim:
+        started = await victim.ask(start=["sleep", "1000"])
+        await victim.kill()
+    with (state_dir / "jobs" / started.id / "spec.json").open("r+b") as file:
+        file.write(b"damaged")
+    async with supervised(state_dir) as supervisor:
+        assert supervisor.status(started.id).pid == started.pid
+        assert (await supervisor.stop(started.id)).state is JobState.STOPPED
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -143,7 +143,14 @@ class Shim:
             limits=born.limits,
         )
         self._job = Job(self._loop, self._spec, status, cgroup=born.cgroup, finished=self._tree_is_empty)
-        self._identity = {"boot_id": kernel.boot_id(), "pid": os.getpid(), "start_ticks": start_ticks(born.pid)}
+        self._identity = {
+            "boot_id": kernel.boot_id(),
+            "pid": os.getpid(),
+            "start_ticks": start_ticks(born.pid),
+            # With these the job is served even if its first record is damaged.
+            "nonce": self._spec.nonce,
+            "request_id": request.request_id,
+        }
         self._write_status(durable=False)
         self._links.listen("shim.sock")
         self._links.add(self._control)
