@@ -20,6 +20,7 @@ __all__ = ["stalled"]
 _MIB = 1 << 20
 _PER_CONNECTION = 10
 _STALL_SECONDS = 30
+_FILL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ async def stalled(stage: Stage) -> Sequence[Check]:
     async with ServerProcess(stage.room("server")) as server:
         await _flood(stage, server, "warm", readers=2, stalled=0, size=4 * _MIB)
         alone, beside = [], []
-        for turn in range(stage.pick(1, 2)):
+        for turn in range(stage.pick(1, 3)):
             alone.append(await _flood(stage, server, f"alone-{turn}", readers=count, stalled=0, size=size))
             beside.append(await _flood(stage, server, f"beside-{turn}", readers=count, stalled=count, size=size))
             stage.say(f"alone {alone[-1].seconds:.1f} s, beside stalled ones {beside[-1].seconds:.1f} s")
@@ -58,6 +59,10 @@ async def _flood(stage: Stage, server: ServerProcess, name: str, *, readers: int
     before = peak_bytes(server.pid)
     job = await clients[0].start(writer.command, writer.args)
     asleep = [await _stall(clients[half + number % half], job) for number in range(stalled)]
+    await clients[0].wait(job.id)
+    await asyncio.sleep(
+        _FILL_SECONDS
+    )  # what is on its way to the stalled ones fills their windows, and is no stall yet
     began = time.monotonic()
     counts = await asyncio.gather(*(_count(clients[number % half].job(job.id)) for number in range(readers)))
     seconds = time.monotonic() - began

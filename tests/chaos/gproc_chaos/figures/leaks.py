@@ -27,7 +27,7 @@ _TALKER = ["-c", "while :; do echo talk; sleep 0.2; done"]
 
 async def leaks(stage: Stage) -> Sequence[Check]:
     """Start and stop jobs, join and leave a job that runs, and compare what the server holds before and after."""
-    count, warm = stage.pick(40, 1000), stage.pick(40, 400)
+    count, warm = stage.pick(40, 1000), stage.pick(40, 1500)  # the memory of a pool of threads fills slowly
     async with ServerProcess(stage.room("server")) as server:
         talker = await server.client("alice").start("sh", _TALKER)
         await _live_once(server, talker.id, warm)
