@@ -22,6 +22,7 @@ from functools import partial
 from gproc import wire
 from gproc.errors import ConfigError, GprocError
 from gproc.server.door import Door
+from gproc.server.endings import log_endings
 from gproc.server.followers import Followers
 from gproc.server.health import HealthService
 from gproc.server.ledger import Ledger
@@ -106,7 +107,8 @@ class RunningServer:
             limits=_limits(options.quotas),
             on_connection=self._door.admit,
         )
-        self._expiry: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        """What goes on in the background while it is started."""
         self._is_closed = False
 
     def warn(self) -> None:
@@ -123,7 +125,10 @@ class RunningServer:
             reason = error.strerror or error
             raise ConfigError(f"address {self.options.addr}: cannot listen there: {reason}; choose another") from None
         self.addr = f"{self.addr.rpartition(':')[0]}:{self._server.port}"
-        self._expiry = asyncio.create_task(self._cut_expired(), name="gproc expiry")
+        self._tasks = [
+            asyncio.create_task(self._cut_expired(), name="gproc expiry"),
+            asyncio.create_task(log_endings(self.supervisor, self._service.log), name="gproc endings"),
+        ]
         self._service.log.info("server_started", addr=self.addr, state_dir=self.options.state_dir, pid=os.getpid())
 
     def reload(self, options: ServeOptions) -> None:
@@ -146,11 +151,10 @@ class RunningServer:
 
         May be called again, with less patience, if it was cancelled; once it is done, that changes nothing.
         """
-        if self._expiry is None:
+        if not self._tasks:
             self._server.close()  # it was never started: there is nobody to take leave of
             await self._server.wait_closed()
             return
-        self._expiry.cancel()
         self._service.followers.dismiss()
         if patience:
             self._service.log.info("server_draining", patience=patience.total_seconds())
@@ -158,7 +162,9 @@ class RunningServer:
         else:
             self._server.close()
             await self._server.wait_closed()
-        await asyncio.wait([self._expiry])
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
         if not self._is_closed:
             self._is_closed = True
             self._service.log.info("server_ended", addr=self.addr)

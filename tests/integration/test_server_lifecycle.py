@@ -203,7 +203,13 @@ async def test_the_log_tells_who_did_what(served: Served) -> None:
             await job.refresh()
     await served.end()
     told = [line.split(" ", 2)[2] for line in served.lines if f"job={job.id}" in line]
-    assert [line.split()[0] for line in told] == ["job_started", "job_signalled", "job_stop", "job_removed"]
+    assert [line.split()[0] for line in told] == [
+        "job_started",
+        "job_signalled",
+        "job_stop",
+        "job_ended",
+        "job_removed",
+    ]
     assert all("owner=alice" in line for line in told)
 
 
