@@ -22,7 +22,7 @@ __all__ = ["diagnose"]
 
 def diagnose(
     *,
-    cacert: str | Path,
+    cacert: str | Path | None,
     cert: str | Path,
     key: str | Path,
     kind: CertificateKind = CertificateKind.CLIENT,
@@ -30,13 +30,15 @@ def diagnose(
 ) -> tuple[str, ...]:
     """Return what keeps the three files from working together, a sentence each; nothing if all is well.
 
-    *kind* says whose they are: `CertificateKind.CLIENT` or `CertificateKind.SERVER`. Never raises for what is in the
-    files.
+    Without *cacert*, it does not matter who issued the certificate. *kind* says whose they are:
+    `CertificateKind.CLIENT` or `CertificateKind.SERVER`. Never raises for what is in the files.
     """
     now = now or datetime.now(UTC)
     problems: list[str] = []
-    for check in (_dates(Path(cacert), now), _signature(Path(cacert), Path(cert)), _dates(Path(cert), now)):
-        problems += _told(check)
+    if cacert is not None:
+        problems += _told(_dates(Path(cacert), now))
+        problems += _told(_signature(Path(cacert), Path(cert)))
+    problems += _told(_dates(Path(cert), now))
     problems += _told(_purpose(Path(cert), kind))
     problems += _told(_key(Path(cert), Path(key)))
     # A file that cannot be read is told once, not by every check that needs it.
@@ -68,7 +70,10 @@ def _signature(cacert: Path, cert: Path) -> Iterator[str]:
 
 def _purpose(cert: Path, kind: CertificateKind) -> Iterator[str]:
     wanted = ExtendedKeyUsageOID.CLIENT_AUTH if kind is CertificateKind.CLIENT else ExtendedKeyUsageOID.SERVER_AUTH
-    if wanted not in _usages(load_certificate(cert)):
+    usages = _usages(load_certificate(cert))
+    if usages is None and kind is CertificateKind.SERVER:
+        return  # one that does not say what it is for is good enough for clients
+    if wanted not in (usages or ()):
         yield f"{cert}: not a {kind.value} certificate; `gproc certs {kind.value}` makes one"
     elif kind is CertificateKind.CLIENT:
         yield from _identity(inspect(cert))
@@ -97,8 +102,8 @@ def _key(cert: Path, key: Path) -> Iterator[str]:
         yield f"{key}: not the key of {cert}; give the pair that was made together"
 
 
-def _usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier]:
+def _usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier] | None:
     try:
         return set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     except x509.ExtensionNotFound:
-        return set()
+        return None

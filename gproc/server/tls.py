@@ -7,7 +7,6 @@ session would outlive a revocation. New files mean a new context: OpenSSL keeps 
 from __future__ import annotations
 
 import ssl
-import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from gproc.certs import CertificateKind, diagnose
 from gproc.errors import ConfigError
 
 __all__ = ["Tls", "TlsFiles", "load_tls", "why_expired", "why_refused"]
@@ -43,11 +43,12 @@ class Tls:
 def load_tls(files: TlsFiles, *, now: datetime | None = None) -> Tls:
     """Return what *files* hold; raise `ConfigError`, naming the file, if they cannot be used."""
     moment = now or datetime.now(UTC)
-    _check_key_is_private(files.key)
+    # Who issued our own certificate is for the clients to judge: --cacert is the authority of theirs.
+    for problem in diagnose(cacert=None, cert=files.cert, key=files.key, kind=CertificateKind.SERVER, now=moment):
+        raise ConfigError(problem)
     authority = _one_certificate(files.cacert, "authority")
     certificate = _certificates(files.cert)[0]
     _check_dates(files.cacert, authority, moment)
-    _check_dates(files.cert, certificate, moment)
     crl = None if files.crl is None else _revocations(files.crl, authority, moment)
     return Tls(_context(files), authority, certificate, crl)
 
@@ -88,15 +89,6 @@ def _context(files: TlsFiles) -> ssl.SSLContext:
 
 def _no_password(key: Path) -> str:
     raise ConfigError(f"{key}: is encrypted; the server needs a key without a password, readable only by its user")
-
-
-def _check_key_is_private(path: Path) -> None:
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}; give the server's key with --key") from None
-    if mode & 0o077:
-        raise ConfigError(f"{path}: others can read this key (mode {mode:04o}); `chmod 600 {path}`")
 
 
 def _read(path: Path) -> bytes:

@@ -161,14 +161,14 @@ def test_what_is_missing_is_named(forger: Forger, tmp_path: Path) -> None:
         TlsFiles(cacert=files.cacert, cert=files.cert, key=gone),
         as_server(files, gone),
     ):
-        with pytest.raises(ConfigError, match="gone: cannot be read: No such file"):
+        with pytest.raises(ConfigError, match=r"gone: .*No such file"):
             load_tls(broken)
 
 
 def test_what_holds_no_certificate_is_named(forger: Forger) -> None:
     files = forger.server()
     files.cert.write_bytes(b"-----BEGIN NOTHING-----\n")
-    with pytest.raises(ConfigError, match="holds no certificate"):
+    with pytest.raises(ConfigError, match="not a certificate in PEM form"):
         load_tls(as_server(files))
 
 
@@ -182,7 +182,7 @@ def test_two_authorities_in_one_file_are_refused(forger: Forger, stranger: Forge
 def test_a_server_certificate_outside_its_dates_is_refused(forger: Forger) -> None:
     with pytest.raises(ConfigError, match="expired on"):
         load_tls(as_server(forger.server(period=YESTERDAY)))
-    with pytest.raises(ConfigError, match="valid only from"):
+    with pytest.raises(ConfigError, match="not valid before"):
         load_tls(as_server(forger.server(period=TOMORROW)))
 
 
@@ -205,3 +205,8 @@ def test_who_is_connected_is_judged_again_by_new_files(forger: Forger, stranger:
     assert why_refused(tls, bob.certificate, NOW) is None
     assert why_refused(tls, bob.certificate, NOW + 2 * DAY) == "expired"
     assert why_refused(tls, stranger.sign("alice").certificate, NOW) == "issued by another authority"
+
+
+def test_a_client_certificate_is_not_good_enough_for_a_server(forger: Forger) -> None:
+    with pytest.raises(ConfigError, match="not a server certificate"):
+        load_tls(as_server(forger.client()))
