@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gproc.worker.tree import children
 
-__all__ = ["Holdings", "peak_bytes", "reset_peak", "resident_bytes"]
+__all__ = ["Holdings", "cpu_seconds", "peak_bytes", "reset_peak", "resident_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,12 @@ class Holdings:
 def resident_bytes(pid: int) -> int:
     """Return the memory of the process that is its own and in use now."""
     return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Anonymous") * 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return how long the process has been computing, for itself or in the kernel."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_bytes(pid: int) -> int:
