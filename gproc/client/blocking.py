@@ -27,6 +27,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from gproc import client as waiting
 from gproc.model import Chunk, Gap, JobId, JobRequest, JobStatus
+from gproc.model.job import arguments_of
 
 __all__ = ["Client", "Job", "Output"]
 
@@ -63,7 +64,7 @@ class Client:
 
     def start(self, command: str, args: Iterable[str] = (), **options: Any) -> Job:
         """Start a job; return it once the program was executed. *options* are those of `gproc.client.Client.start`."""
-        return Job(self._loop, self._loop.run(self._client.start(command, tuple(args), **options)))
+        return Job(self._loop, self._loop.run(self._client.start(command, arguments_of(args), **options)))
 
     def submit(self, request: JobRequest) -> Job:
         """Do as `start`, with a `JobRequest`."""

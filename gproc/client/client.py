@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from gproc.client.address import parse_address
-from gproc.client.connection import Connection
+from gproc.client.connection import Connection, was_unprocessed
 from gproc.client.job import Job
 from gproc.client.output import Output
 from gproc.client.persistence import Persistence
@@ -32,6 +32,7 @@ from gproc.model import (
     TerminalSize,
     parse_job_id,
 )
+from gproc.model.job import arguments_of
 from gproc.model.units import parse_signal
 from gproc.wire import (
     ListQuery,
@@ -93,6 +94,8 @@ class Client:
         """Close the connection; jobs go on. Calls under way fail with `Unavailable`."""
         await self._connection.aclose()
 
+    close = aclose
+
     async def connect(self) -> None:
         """Be connected; raises `Unavailable` or `CertificateRefused` at once, without trying again."""
         await self._connection.connect()
@@ -122,7 +125,7 @@ class Client:
         return await self.submit(
             JobRequest(
                 command=command,
-                args=tuple(args),
+                args=arguments_of(args),
                 env=env or {},
                 working_directory=working_directory,
                 name=name,
@@ -165,7 +168,7 @@ class Client:
         return await self._call(STOP, stop_to_message(query), None)
 
     async def signal(self, job_id: JobId, signal: Signals | str) -> JobStatus:
-        """Send a signal to a job's process group; raises `JobFinished` if it is over. Sent once, never repeated."""
+        """Send a signal to a job's process group; raises `JobFinished` if it is over. It arrives once at most."""
         query = SignalQuery(job_id=parse_job_id(job_id), signal=_signal(signal))
         return await self._call_once(SIGNAL, signal_to_message(query))
 
@@ -256,13 +259,21 @@ class Client:
         return await Persistence(self._patience, self._connection).keep_trying(attempt, seconds=seconds)
 
     async def _call_once(self, method: Method[_Request, _Reply], request: _Request) -> _Reply:
-        """Connect, with as many attempts as it takes, then call once."""
+        """Call, and call again only if the server certainly did not take the request: for what must not be repeated."""
 
-        async def attempt(_left: float | None) -> None:
+        async def attempt(left: float | None) -> _Reply | Unavailable:
             await self._connection.connect()
+            try:
+                return await self._connection.call(method, request, seconds=left)
+            except Unavailable as error:
+                if was_unprocessed(error):
+                    raise
+                return error
 
-        await Persistence(self._patience, self._connection).keep_trying(attempt, seconds=self._timeout)
-        return await self._connection.call(method, request, seconds=self._timeout)
+        answer = await Persistence(self._patience, self._connection).keep_trying(attempt, seconds=self._timeout)
+        if isinstance(answer, Unavailable):
+            raise answer
+        return answer
 
 
 def _signal(signal: Signals | str) -> Signals:

@@ -22,7 +22,7 @@ from grpclib.protocol import H2Protocol
 from gproc.client.address import Address
 from gproc.errors import CertificateRefused, GprocError, InternalError, InvalidArgument, Unavailable
 from gproc.model import JobId, OutputEvent, OutputRange
-from gproc.transport import CLIENT_LIMITS, HardenedChannel, recv_output
+from gproc.transport import CLIENT_LIMITS, ConnectionLost, HardenedChannel, recv_output
 from gproc.transport.inbound import ClientProtocol
 from gproc.wire import (
     MAX_REPLY_BYTES,
@@ -36,7 +36,7 @@ from gproc.wire import (
 )
 from gproc.wire.methods import GET_OUTPUT
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "was_unprocessed"]
 
 LIMITS = replace(CLIENT_LIMITS, message_size=MAX_REPLY_BYTES)
 
@@ -125,6 +125,11 @@ class Connection:
             raise connection_error(error, str(self.address)) from error
         self.up_since = was_up_since or time.monotonic()
         return self._channel, protocol
+
+
+def was_unprocessed(error: Unavailable) -> bool:
+    """Whether the server certainly did not take the request that failed with *error*."""
+    return isinstance(error.__cause__, ConnectionLost) and error.__cause__.is_unprocessed
 
 
 class _Channel(HardenedChannel):

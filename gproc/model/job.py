@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -23,6 +23,7 @@ __all__ = [
     "StopPolicy",
     "TerminalSize",
     "Usage",
+    "arguments_of",
 ]
 
 MAX_ARGUMENTS = 10_000
@@ -95,20 +96,22 @@ class JobRequest:
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
+        _no_nul("command", self.command)
         if not self.command:
             raise InvalidArgument("command", "must not be empty")
+        _check_list(self.args)
         if len(self.args) > MAX_ARGUMENTS:
             raise InvalidArgument("args", f"{len(self.args)} arguments are more than {MAX_ARGUMENTS}")
-        _no_nul("command", self.command)
         _no_nul("working_directory", self.working_directory)
         for argument in self.args:
             _no_nul("args", argument)
         for variable, value in self.env.items():
+            _no_nul("env", variable)
             if not variable or "=" in variable:
                 raise InvalidArgument("env", f"{variable!r} cannot be the name of a variable")
-            _no_nul("env", variable)
             _no_nul("env", value)
         for what, text in (("name", self.name), ("request_id", self.request_id)):
+            _check_text(what, text)
             if len(text) > MAX_NAME:
                 raise InvalidArgument(what, f"longer than {MAX_NAME} characters")
         if self.timeout is not None and self.timeout < timedelta(0):
@@ -197,6 +200,23 @@ class JobStatus:
         return 125
 
 
+def arguments_of(args: Iterable[str]) -> tuple[str, ...]:
+    """Return *args* as they are in a `JobRequest`; raise `InvalidArgument` for one text, whose letters nobody means."""
+    _check_list(args)
+    return tuple(args)
+
+
+def _check_list(args: object) -> None:
+    if isinstance(args, str | bytes) or not isinstance(args, Iterable):
+        raise InvalidArgument("args", f"must be a list of texts, not {args!r:.100}")
+
+
+def _check_text(field_name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise InvalidArgument(field_name, f"must be text, not {type(value).__name__} ({value!r:.100})")
+
+
 def _no_nul(field_name: str, text: str) -> None:
+    _check_text(field_name, text)
     if "\0" in text:
         raise InvalidArgument(field_name, "must not contain a NUL character")

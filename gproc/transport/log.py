@@ -19,10 +19,9 @@ _PEERS_REMEMBERED = 1024
 
 
 def printable(text: str) -> str:
-    """Return *text* as printable ASCII: everything else is escaped."""
-    if text.isascii() and text.isprintable():
-        return text
-    escaped = text.encode("unicode_escape").decode("ascii")
+    """Return *text* as printable ASCII, at most 1,000 characters of it: everything else is escaped."""
+    is_plain = text.isascii() and text.isprintable()
+    escaped = text if is_plain else text.encode("unicode_escape").decode("ascii")
     return escaped if len(escaped) <= 1000 else escaped[:997] + "..."
 
 

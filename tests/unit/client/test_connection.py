@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from gproc.client import Client, Patience
+from gproc.client.connection import was_unprocessed
 from gproc.errors import CertificateRefused, Unavailable
+from gproc.transport import ConnectionLost
 
 BRIEF = Patience(total=1.0, attempts=3, first_delay=0.001, max_delay=0.01)
 
@@ -113,3 +115,13 @@ async def test_the_client_comes_back_to_a_server_that_was_restarted(
         await client.status(job_id)
         server.lost_replies = 2
         assert (await client.status(job_id)).id == job_id
+
+
+@pytest.mark.parametrize(
+    ("cause", "may_be_repeated"),
+    [(ConnectionLost("gone", is_unprocessed=True), True), (ConnectionLost("gone"), False), (OSError(), False)],
+)
+def test_only_what_the_server_never_took_may_be_sent_again(cause: Exception, may_be_repeated: bool) -> None:
+    error = Unavailable("gone")
+    error.__cause__ = cause
+    assert was_unprocessed(error) is may_be_repeated

@@ -3,11 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from gproc.errors import InvalidArgument
 from gproc.model import JobRequest, JobState, JobStatus, StopPolicy
+from gproc.model.job import arguments_of
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,26 @@ def test_three_states_are_not_final() -> None:
         JobState.RUNNING,
         JobState.STOPPING,
     }
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("command", {"command": 7}),
+        ("args", {"args": ("1", 2)}),
+        ("args", {"args": "notalist"}),
+        ("env", {"env": {"A": 1}}),
+        ("env", {"env": {1: "A"}}),
+        ("name", {"name": 5}),
+        ("request_id", {"request_id": b"5"}),
+    ],
+)
+def test_what_is_not_text_is_named(field: str, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match=f"^{field}: "):
+        JobRequest(**{"command": "ls", **wrong})
+
+
+@pytest.mark.parametrize("args", ["notalist", b"bytes", 7])
+def test_arguments_are_not_the_letters_of_one_text(args: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"^args: must be a list of texts"):
+        arguments_of(args)

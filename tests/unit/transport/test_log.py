@@ -41,3 +41,9 @@ def test_peers_are_forgotten_in_time(caplog: pytest.LogCaptureFixture) -> None:
     for number in range(3000):
         log.write("refused", "x", peer=str(number))
     assert len(log._silent_until) <= 1024
+
+
+@pytest.mark.parametrize("text", ["a" * 5000, "ä" * 5000])
+def test_what_is_long_is_cut(text: str) -> None:
+    assert len(printable(text)) == 1000
+    assert printable(text).endswith("...")
