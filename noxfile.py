@@ -42,7 +42,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(tags=["check"])
 def types(session: nox.Session) -> None:
     """Check types strictly, tests included."""
-    install_groups(session, "type", "bench", "docs")
+    install_groups(session, "type", "bench", "docs", "pictures")
     session.install("nox")
     session.install("-e", ".[testing]")
     session.run("mypy", *(session.posargs or CHECKED))
@@ -123,7 +123,7 @@ def bench(session: nox.Session) -> None:
     """Measure Gproc beside its peers: ``-- --list`` shows the measures, ``-- NAME`` runs one."""
     install_groups(session, "bench")
     session.install(".[testing,fast]")
-    session.run("python", "tests/bench/run.py", *session.posargs)
+    session.run("python", "tests/bench/bench.py", *session.posargs)
 
 
 @nox.session(default=False)

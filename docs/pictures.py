@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 
-import pexpect
+import pexpect  # type: ignore[import-untyped]  # it has no types
 import pyte
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console

@@ -13,6 +13,7 @@ from signal import Signals
 
 from gproc.errors import JobFinished, QuotaExceeded
 from gproc.model import JobRequest, JobState, RunAs, StopPolicy
+from gproc.model.job import arguments_of
 from gproc.model.units import signal_name
 from gproc.worker.launch import Launch, LaunchError, clean_environment, explain, launch
 
@@ -56,7 +57,9 @@ class Process:
         run_as: RunAs | None = None,
         stop: StopPolicy | None = None,
     ) -> None:
-        self._request = JobRequest(command=command, args=tuple(args), env=env or {}, working_directory=os.fspath(cwd))
+        self._request = JobRequest(
+            command=command, args=arguments_of(args), env=env or {}, working_directory=os.fspath(cwd)
+        )
         self._stdin, self._stdout, self._stderr = stdin, stdout, stderr
         self._run_as = run_as
         self._stop = stop or StopPolicy()

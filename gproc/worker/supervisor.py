@@ -44,6 +44,7 @@ from gproc.model import (
     make_job_id,
 )
 from gproc.model.document import spec_to_document
+from gproc.model.job import arguments_of
 from gproc.store.directory import StateDirectory, opened
 from gproc.store.records import write_record
 from gproc.store.retention import expired
@@ -137,7 +138,7 @@ class Supervisor:
 
         Raises like `submit`.
         """
-        request = JobRequest(command=command, args=tuple(args), **options)
+        request = JobRequest(command=command, args=arguments_of(args), **options)
         return (await self.submit(request, owner=owner, run_as=run_as)).id
 
     async def submit(self, request: JobRequest, *, owner: Identity = LOCAL, run_as: RunAs | None = None) -> JobStatus:

@@ -1,6 +1,6 @@
 """Measure Gproc beside its peers and print the ratios.
 
-``python tests/bench/run.py [MEASURE…] [--quick] [--json FILE]``; ``--list`` names the measures.
+``python tests/bench/bench.py [MEASURE…] [--quick] [--json FILE]``; ``--list`` names the measures.
 """
 
 from __future__ import annotations
