@@ -24,6 +24,7 @@ PYTHONS = [version for version in nox.project.python_versions(PYPROJECT) if vers
 PROTO = Path("proto/gproc/v1/jobs.proto")
 GENERATED = Path("gproc/wire/_generated")
 CHAOS = Path("tests/chaos/run.py")
+WORKERS = ("-n", "auto", "--dist", "loadfile")  # one process for each processor; the tests of a file share its server
 CHECKED = ("gproc", "tests", "noxfile.py", "docs")
 
 
@@ -166,7 +167,7 @@ def test_the_wheel(session: nox.Session, *arguments: str) -> None:
     install_groups(session, "test")
     session.install("--force-reinstall", "--no-deps", ".")
     session.install(".[testing]")
-    session.run("pytest", *arguments)
+    session.run("pytest", *WORKERS, *arguments)
 
 
 def generate(session: nox.Session, target: Path) -> None:
