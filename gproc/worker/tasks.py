@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 __all__ = ["Tasks"]
 
-_THREADS = 16
+_THREADS = 4
 
 Result = TypeVar("Result")
 
