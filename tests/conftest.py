@@ -25,6 +25,10 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile("default")
 
+# Who starts the tests in the background has them ignored, and what is started here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 _GONE_WITHIN_SECONDS = 5.0
 _POOL = "gproc_"
 _FAILED = pytest.StashKey[bool]()

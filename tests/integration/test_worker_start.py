@@ -20,6 +20,7 @@ from gproc.errors import (
     CommandNotExecutable,
     CommandNotFound,
     InvalidArgument,
+    JobNotFound,
     QuotaExceeded,
     StartFailed,
     Unavailable,
@@ -135,8 +136,7 @@ async def test_a3_without_descriptors_a_start_is_refused_and_the_next_one_works(
     assert set(jobs_on_disk(state_dir)) == {job.id for job in supervisor.list().jobs} >= {known}
 
 
-async def test_a4_a_job_that_was_recorded_and_not_started_never_runs(state_dir: Path, tmp_path: Path) -> None:
-    ran = tmp_path / "ran"
+async def test_a4_a_job_that_was_recorded_and_not_started_never_runs_and_is_forgotten(state_dir: Path) -> None:
     async with keeper(state_dir) as victim:
         status = await victim.ask(start=["true"])
         await victim.kill()
@@ -146,10 +146,9 @@ async def test_a4_a_job_that_was_recorded_and_not_started_never_runs(state_dir: 
         if each.name != "spec.json":
             each.unlink()
     async with supervised(state_dir) as supervisor:
-        found = supervisor.status(status.id)
-    assert (found.state, found.exit_code, found.pid) == (JobState.LOST, None, None)
-    assert "whether it ran cannot be known" in found.reason
-    assert not ran.exists()
+        with pytest.raises(JobNotFound):
+            supervisor.status(status.id)
+    assert not directory.exists()
 
 
 async def test_a4_of_jobs_that_were_being_started_when_the_server_was_killed_every_living_one_is_known(
