@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ __all__ = ["SmallDisk", "small_disk"]
 
 _BALLAST = "ballast"
 _MIB = 1024 * 1024
+_LEAVING_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -93,4 +95,11 @@ def _mount(where: Path, size: int) -> bool:
 
 
 def _unmount(where: Path) -> None:
-    subprocess.run(["umount", where], check=True, capture_output=True)
+    """Unmount, with some patience: a shim that has said its last word may still be leaving."""
+    give_up_at = time.monotonic() + _LEAVING_SECONDS
+    while True:
+        done = subprocess.run(["umount", where], check=False, capture_output=True)
+        if done.returncode == 0 or time.monotonic() > give_up_at:
+            done.check_returncode()
+            return
+        time.sleep(0.05)
