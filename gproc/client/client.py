@@ -34,24 +34,12 @@ from gproc.model import (
 )
 from gproc.model.job import arguments_of
 from gproc.model.units import parse_signal
-from gproc.wire import (
-    ListQuery,
-    Method,
-    Page,
-    SignalQuery,
-    StopQuery,
-    list_query_to_message,
-    messages,
-    request_to_message,
-    signal_to_message,
-    stop_to_message,
-    watch_to_message,
-)
-from gproc.wire.methods import LIST, REMOVE, SIGNAL, START, STATUS, STOP, WAIT, WATCH
+from gproc.wire import Call, ListQuery, Page, SignalQuery, StopQuery
+from gproc.wire.calls import LIST, REMOVE, SIGNAL, START, STATUS, STOP, WAIT, WATCH
 
 __all__ = ["Client", "Page"]
 
-_Request = TypeVar("_Request")
+_Query = TypeVar("_Query")
 _Reply = TypeVar("_Reply")
 
 
@@ -143,7 +131,7 @@ class Client:
         """Do as `start`, with a `JobRequest`."""
         if not request.request_id:
             request = replace(request, request_id=os.urandom(16).hex())
-        status = await self._call(START, request_to_message(request), self._timeout)
+        status = await self._call(START, request, self._timeout)
         return Job(self, status.id, status)
 
     def job(self, job_id: str) -> Job:
@@ -152,33 +140,30 @@ class Client:
 
     async def status(self, job_id: JobId) -> JobStatus:
         """Return the current status; raises `JobNotFound`."""
-        return await self._call(STATUS, messages.StatusRequest(id=parse_job_id(job_id)), self._timeout)
+        return await self._call(STATUS, job_id, self._timeout)
 
     async def wait(self, job_id: JobId) -> JobStatus:
         """Return the final status, once it is; takes as long as the job does."""
-        return await self._call(WAIT, messages.WaitRequest(id=parse_job_id(job_id)), None)
+        return await self._call(WAIT, job_id, None)
 
     async def stop(
         self, job_id: JobId, *, signal: Signals | str | None = None, grace: timedelta | float | None = None
     ) -> JobStatus:
         """Stop a job and all it started; return its final status. None means as the job was started with."""
-        query = StopQuery(
-            job_id=parse_job_id(job_id), signal=None if signal is None else _signal(signal), grace=_duration(grace)
-        )
-        return await self._call(STOP, stop_to_message(query), None)
+        query = StopQuery(job_id=job_id, signal=None if signal is None else _signal(signal), grace=_duration(grace))
+        return await self._call(STOP, query, None)
 
     async def signal(self, job_id: JobId, signal: Signals | str) -> JobStatus:
         """Send a signal to a job's process group; raises `JobFinished` if it is over. It arrives once at most."""
-        query = SignalQuery(job_id=parse_job_id(job_id), signal=_signal(signal))
-        return await self._call_once(SIGNAL, signal_to_message(query))
+        return await self._call_once(SIGNAL, SignalQuery(job_id=job_id, signal=_signal(signal)))
 
     async def remove(self, job_id: JobId) -> None:
         """Forget a finished job and its output; raises `JobRunning` if it is not over."""
-        await self._call_once(REMOVE, messages.RemoveRequest(id=parse_job_id(job_id)))
+        await self._call_once(REMOVE, job_id)
 
     async def page(self, query: ListQuery) -> Page:
         """Return one page of the caller's own jobs, newest first."""
-        return await self._call(LIST, list_query_to_message(query), self._timeout)
+        return await self._call(LIST, query, self._timeout)
 
     async def list(
         self,
@@ -209,12 +194,12 @@ class Client:
         Ends when all *ids* are final. A broken connection is mended, and what has not changed is not told again.
         """
         wanted = tuple(ids)
-        message = watch_to_message(wanted)
+        request = WATCH.write(wanted)
         known: dict[JobId, JobStatus] = {}
         persistence = Persistence(patience or self._patience, self._connection)
         while True:
             try:
-                async with aclosing(self._connection.replies(WATCH, message)) as replies:
+                async with aclosing(self._connection.replies(WATCH, request)) as replies:
                     async for status in replies:
                         persistence.progress()
                         if known.get(status.id) != status:
@@ -250,21 +235,23 @@ class Client:
         )
         return Output(self._connection, parse_job_id(job_id), wanted, patience or self._patience, on_status)
 
-    async def _call(self, method: Method[_Request, _Reply], request: _Request, seconds: float | None) -> _Reply:
+    async def _call(self, call: Call[_Query, _Reply], query: _Query, seconds: float | None) -> _Reply:
         """Call, and call again if the connection broke: only for what may be repeated."""
+        request = call.write(query)
 
         async def attempt(left: float | None) -> _Reply:
-            return await self._connection.call(method, request, seconds=left)
+            return await self._connection.call(call, request, seconds=left)
 
         return await Persistence(self._patience, self._connection).keep_trying(attempt, seconds=seconds)
 
-    async def _call_once(self, method: Method[_Request, _Reply], request: _Request) -> _Reply:
+    async def _call_once(self, call: Call[_Query, _Reply], query: _Query) -> _Reply:
         """Call, and call again only if the server certainly did not take the request: for what must not be repeated."""
+        request = call.write(query)
 
         async def attempt(left: float | None) -> _Reply | Unavailable:
             await self._connection.connect()
             try:
-                return await self._connection.call(method, request, seconds=left)
+                return await self._connection.call(call, request, seconds=left)
             except Unavailable as error:
                 if was_unprocessed(error):
                     raise

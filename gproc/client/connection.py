@@ -26,21 +26,19 @@ from gproc.transport import CLIENT_LIMITS, ConnectionLost, HardenedChannel, recv
 from gproc.transport.inbound import ClientProtocol
 from gproc.wire import (
     MAX_REPLY_BYTES,
-    Method,
+    Call,
     ReplyCodec,
     StatusDetailsCodec,
     connection_error,
     event_from_bytes,
     from_grpc_error,
-    output_range_to_message,
 )
-from gproc.wire.methods import GET_OUTPUT
+from gproc.wire.calls import GET_OUTPUT
 
 __all__ = ["Connection", "was_unprocessed"]
 
 LIMITS = replace(CLIENT_LIMITS, message_size=MAX_REPLY_BYTES)
 
-_Request = TypeVar("_Request")
 _Reply = TypeVar("_Reply")
 _T = TypeVar("_T")
 
@@ -75,38 +73,38 @@ class Connection:
             self._channel.close()
             await self._channel.wait_closed()
 
-    async def call(self, method: Method[_Request, _Reply], request: _Request, *, seconds: float | None) -> _Reply:
+    async def call(self, call: Call[Any, _Reply], request: bytes, *, seconds: float | None) -> _Reply:
         """Send *request*, return the reply; raises a `GprocError`, `DeadlineExceeded` after so many *seconds*.
 
         If cancelled, the server is told.
         """
-        async with _Call(self, method, seconds) as call:
-            await call.send(request)
-            reply = await call.receive()
-            await call.finish()
+        async with _Exchange(self, call, seconds) as exchange:
+            await exchange.send(request)
+            reply = await exchange.receive()
+            await exchange.finish()
         if reply is None:
-            raise InternalError(f"the server answered {method.name} with success and no message")
+            raise InternalError(f"the server answered {call.name} with success and no message")
         return reply
 
-    async def replies(self, method: Method[_Request, _Reply], request: _Request) -> AsyncGenerator[_Reply, None]:
+    async def replies(self, call: Call[Any, _Reply], request: bytes) -> AsyncGenerator[_Reply, None]:
         """Send *request*, yield every reply; ends when the server says that it was all. Iterate under `aclosing`."""
-        async with _Call(self, method, None) as call:
-            await call.send(request)
-            while (reply := await call.receive()) is not None:
+        async with _Exchange(self, call, None) as exchange:
+            await exchange.send(request)
+            while (reply := await exchange.receive()) is not None:
                 yield reply
-            await call.finish()
+            await exchange.finish()
 
     async def output(self, job_id: JobId, wanted: OutputRange) -> AsyncGenerator[OutputEvent, None]:
-        """Yield one stream of output as it comes, past betterproto. Iterate under `aclosing`."""
-        async with _Call(self, GET_OUTPUT, None) as call:
-            await call.send(output_range_to_message(job_id, wanted))
-            while (message := await call.receive_bytes()) is not None:
+        """Yield one stream of output as it comes. Iterate under `aclosing`."""
+        async with _Exchange(self, GET_OUTPUT, None) as exchange:
+            await exchange.send(GET_OUTPUT.write((job_id, wanted)))
+            while (message := await exchange.receive_bytes()) is not None:
                 try:
                     event = event_from_bytes(message)
                 except InvalidArgument as error:
                     raise InternalError(f"the server's output cannot be read: {error}") from None
                 yield event
-            await call.finish()
+            await exchange.finish()
 
     async def dial(self) -> tuple[_Channel, ClientProtocol]:
         """Return a channel and the connection that it has."""
@@ -162,19 +160,19 @@ class _Channel(HardenedChannel):
         return protocol
 
 
-class _Call(Generic[_Request, _Reply]):
-    """One call: grpclib's stream, whose errors are told in words of Gproc."""
+class _Exchange(Generic[_Reply]):
+    """One call under way: grpclib's stream, whose errors are told in words of Gproc."""
 
-    def __init__(self, connection: Connection, method: Method[_Request, _Reply], seconds: float | None) -> None:
+    def __init__(self, connection: Connection, call: Call[Any, _Reply], seconds: float | None) -> None:
         self._connection = connection
-        self._method = method
+        self._call = call
         self._seconds = seconds
 
     async def __aenter__(self) -> Self:
         self._channel, self._protocol = await self._connection.dial()
-        method = self._method
+        call = self._call
         self._stream: grpclib.client.Stream[Any, Any] = self._channel.request(
-            method.path, method.cardinality, method.request, method.value or method.reply, timeout=self._seconds
+            call.path, call.cardinality, bytes, call.reply, timeout=self._seconds
         )
         await self._told(self._stream.__aenter__())
         return self
@@ -189,9 +187,8 @@ class _Call(Generic[_Request, _Reply]):
         with suppress(GprocError):
             await self._told(self._stream.__aexit__(kind, error, trace))
 
-    async def send(self, request: _Request) -> None:
+    async def send(self, request: bytes) -> None:
         await self._told(self._stream.send_message(request, end=True))
-        self._method.expect_reply()
 
     async def receive(self) -> _Reply | None:
         reply: _Reply | None = await self._told(self._stream.recv_message())
@@ -230,9 +227,9 @@ class _Call(Generic[_Request, _Reply]):
         if isinstance(error, GRPCError):
             return self._verdict(from_grpc_error(error))
         if isinstance(error, TimeoutError):
-            return connection_error(error, f"{self._connection.address}: {self._method.name}")
+            return connection_error(error, f"{self._connection.address}: {self._call.name}")
         if self._channel.is_connected and not isinstance(error, (StreamTerminatedError, OSError)):
-            return InternalError(f"{self._method.name} failed in the client: {type(error).__name__}: {error}")
+            return InternalError(f"{self._call.name} failed in the client: {type(error).__name__}: {error}")
         return self._break(error)
 
     def _break(self, error: Exception) -> GprocError:

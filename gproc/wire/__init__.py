@@ -1,49 +1,46 @@
 """The wire: messages and what they mean, errors and what they are called. The only importer of betterproto.
 
-- `messages` is the generated module. ``*_to_message`` and ``*_from_message`` turn values of `gproc.model` into messages
-  and back; what cannot be turned raises `InvalidArgument` naming the field.
-- `RequestCodec` and `ReplyCodec` are what grpclib reads and writes messages with; nothing reaches betterproto's decoder
-  that `prescan` has not looked at. Statuses and pages are written and read as values, without a message: that is
-  thirty times as fast, and a page has hundreds.
+- Servers read requests as generated `messages`, through `RequestCodec`, and turn them into values of `gproc.model` with
+  ``*_from_message``; what cannot be turned raises `InvalidArgument` naming the field. `METHODS` are their rpcs.
+- Our own client makes every `Call` in bytes that it writes from values, and reads values through `ReplyCodec`.
+  Statuses, pages and output are written as values by servers, too: a page has hundreds.
+- Nothing is decoded that `gproc.wire.prescan` has not looked at.
 - `to_grpc_error`, `from_grpc_error`, `StatusDetailsCodec` and `connection_error` carry errors across.
-- `METHODS` are the rpcs of ``gproc.v1.JobService``.
+
+What only servers need is imported when it is first used: betterproto, and the generated classes with it, takes longer
+to import than a short command takes for everything else that it does.
 """
 
-from gproc.wire._generated.gproc import v1 as messages
-from gproc.wire.codec import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, ReplyCodec, RequestCodec
-from gproc.wire.jobs import request_from_message, request_to_message, status_from_message, status_to_message
-from gproc.wire.methods import METHODS, Method
-from gproc.wire.output import (
-    event_from_bytes,
-    event_from_message,
-    event_to_message,
-    event_to_parts,
-    output_range_from_message,
-    output_range_to_message,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from gproc.wire.calls import Call
+from gproc.wire.output import event_from_bytes, event_to_parts, output_range_from_message
 from gproc.wire.queries import (
     ListQuery,
     SignalQuery,
     StopQuery,
     job_id_from_message,
     list_query_from_message,
-    list_query_to_message,
-    page_from_message,
-    page_to_message,
     signal_from_message,
-    signal_to_message,
     stop_from_message,
-    stop_to_message,
     watch_from_message,
-    watch_to_message,
 )
+from gproc.wire.replies import MAX_REPLY_BYTES, ReplyCodec
 from gproc.wire.status import StatusDetailsCodec, connection_error, from_grpc_error, to_grpc_error
 from gproc.wire.values import Page
+
+if TYPE_CHECKING:
+    from gproc.wire.classes import messages
+    from gproc.wire.codec import MAX_REQUEST_BYTES, RequestCodec
+    from gproc.wire.jobs import request_from_message
+    from gproc.wire.methods import METHODS, Method
 
 __all__ = [
     "MAX_REPLY_BYTES",
     "MAX_REQUEST_BYTES",
     "METHODS",
+    "Call",
     "ListQuery",
     "Method",
     "Page",
@@ -54,27 +51,30 @@ __all__ = [
     "StopQuery",
     "connection_error",
     "event_from_bytes",
-    "event_from_message",
-    "event_to_message",
     "event_to_parts",
     "from_grpc_error",
     "job_id_from_message",
     "list_query_from_message",
-    "list_query_to_message",
     "messages",
     "output_range_from_message",
-    "output_range_to_message",
-    "page_from_message",
-    "page_to_message",
     "request_from_message",
-    "request_to_message",
     "signal_from_message",
-    "signal_to_message",
-    "status_from_message",
-    "status_to_message",
     "stop_from_message",
-    "stop_to_message",
     "to_grpc_error",
     "watch_from_message",
-    "watch_to_message",
 ]
+
+_OF_SERVERS = {
+    "MAX_REQUEST_BYTES": "gproc.wire.codec",
+    "METHODS": "gproc.wire.methods",
+    "Method": "gproc.wire.methods",
+    "RequestCodec": "gproc.wire.codec",
+    "messages": "gproc.wire.classes",
+    "request_from_message": "gproc.wire.jobs",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _OF_SERVERS:
+        raise AttributeError(f"module 'gproc.wire' has no attribute {name!r}")
+    return getattr(import_module(_OF_SERVERS[name]), name)

@@ -1,7 +1,8 @@
-"""Look at a message before betterproto does.
+"""Look at a message before anything is made of it.
 
 betterproto's decoder trusts its input: unknown fields cost quadratic time, wrong wire types and cut-off values pass or
-end in any exception, and every element costs microseconds. So each message is scanned first, in one pass:
+end in any exception, and every element costs microseconds. Our own readers trust theirs, too. So each message is
+scanned first, in one pass:
 
 - every tag, length and varint lies within the message, and varints within 64 bits (32 where the field says so);
 - every known field comes as its type says, and text is UTF-8;
@@ -14,17 +15,12 @@ them. The schema is a tree of fixed depth, so each byte is looked at and copied 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeVar
-
-import betterproto
+from typing import NamedTuple
 
 from gproc.errors import InvalidArgument
-from gproc.wire.schema import Field, Kind, Schema, schema_of
+from gproc.wire.schema import Field, Kind, Schema
 
-__all__ = ["Bounds", "read_message", "scan"]
-
-_M = TypeVar("_M", bound=betterproto.Message)
+__all__ = ["Bounds", "scan"]
 
 _FIXED_SIZES = {Kind.FIXED64: 8, Kind.FIXED32: 4}
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
@@ -32,8 +28,7 @@ _LARGEST_FIELD_NUMBER = 2**29 - 1
 _64_BITS = 2**64 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """How large a message may be."""
 
     size: int
@@ -48,11 +43,6 @@ def scan(data: bytes, schema: Schema, bounds: Bounds) -> bytes:
         raise InvalidArgument(schema.name, f"{len(data)} bytes are more than a message may have ({bounds.size})")
     changed = _Scan(data, bounds.elements).message(schema, 0, len(data), "")
     return data if changed is None else changed
-
-
-def read_message(data: bytes, kind: type[_M], bounds: Bounds) -> _M:
-    """Return the message in *data*, decoded after it was scanned; raises `InvalidArgument`, and nothing else."""
-    return kind().parse(scan(data, schema_of(kind), bounds))
 
 
 class _Scan:

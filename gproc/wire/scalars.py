@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from signal import Signals
 from typing import TypeVar
 
 from gproc.errors import InvalidArgument
-from gproc.model import JobId, parse_job_id
+from gproc.model import JobId, JobState, OutputPolicy, Stream, parse_job_id
 from gproc.model.units import parse_signal
 
 __all__ = [
+    "POLICIES",
+    "POLICY_NUMBERS",
+    "STATES",
+    "STATE_NUMBERS",
+    "STREAMS",
+    "STREAM_NUMBERS",
     "checked_map",
     "checked_text",
     "checked_texts",
     "clean_text",
     "duration_or_none",
     "enum_from_number",
-    "moment",
     "natural",
     "parse_id",
     "parse_signal_or_none",
@@ -27,6 +32,22 @@ __all__ = [
 
 MAX_NATURAL = 2**63 - 1
 """The largest offset or count that the kernel can take."""
+
+STATE_NUMBERS = {
+    JobState.PENDING: 1,
+    JobState.RUNNING: 2,
+    JobState.STOPPING: 3,
+    JobState.EXITED: 4,
+    JobState.SIGNALED: 5,
+    JobState.STOPPED: 6,
+    JobState.TIMED_OUT: 7,
+    JobState.LOST: 8,
+}
+STREAM_NUMBERS = {Stream.STDOUT: 1, Stream.STDERR: 2}
+POLICY_NUMBERS: dict[OutputPolicy | None, int] = {None: 0, OutputPolicy.DROP: 1, OutputPolicy.STOP: 2}
+STATES = {number: state for state, number in STATE_NUMBERS.items()}
+STREAMS = {number: stream for stream, number in STREAM_NUMBERS.items()}
+POLICIES = {number: policy for policy, number in POLICY_NUMBERS.items()}
 
 _E = TypeVar("_E", bound=Enum)
 
@@ -56,11 +77,6 @@ def duration_or_none(duration: timedelta | None, field: str) -> timedelta | None
     if duration is not None and duration < timedelta(0):
         raise InvalidArgument(field, "must not be negative")
     return duration
-
-
-def moment(time: datetime | None) -> datetime | None:
-    """Return *time* with its time zone; one without is local time, as everywhere in Python."""
-    return None if time is None else time.astimezone(UTC)
 
 
 def enum_from_number(number: int, table: Mapping[int, _E], field: str) -> _E:

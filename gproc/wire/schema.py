@@ -1,16 +1,30 @@
-"""What each message may contain, read once from the generated classes."""
+"""What a message may contain, as `prescan` wants to know it.
+
+Schemas of generated classes come from `gproc.wire.classes`; those of the messages that never become one are written
+down with the functions below, and a test holds them against the generated ones.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import Enum
-from functools import cache
+from typing import NamedTuple
 
-import betterproto
-from betterproto.lib.google.protobuf import Duration, Timestamp
-
-__all__ = ["Field", "Kind", "Schema", "schema_of"]
+__all__ = [
+    "COST_OF_MESSAGE",
+    "COST_OF_SINGLE",
+    "DURATION",
+    "TIMESTAMP",
+    "Field",
+    "Kind",
+    "Schema",
+    "double",
+    "entries",
+    "number",
+    "part",
+    "raw",
+    "text",
+    "texts",
+]
 
 
 class Kind(Enum):
@@ -24,8 +38,11 @@ class Kind(Enum):
     FIXED32 = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+COST_OF_SINGLE = 4
+COST_OF_MESSAGE = 8
+
+
+class Field(NamedTuple):
     """One field: how it is called, and how its value is written."""
 
     name: str
@@ -36,12 +53,11 @@ class Field:
     is_packable: bool = False
     """Whether many values may come as one block."""
     message: Schema | None = None
-    cost: int = 1
+    cost: int = COST_OF_SINGLE
     """How many elements it counts for: about the microseconds that decoding it takes, in units of an argument."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(NamedTuple):
     """The fields of one message by their numbers."""
 
     name: str
@@ -56,61 +72,48 @@ class Schema:
         return 1 + max((field.message.depth for field in self.fields.values() if field.message), default=0)
 
 
-_COST_OF_SINGLE = 4
-_COST_OF_MESSAGE = 8
-_WELL_KNOWN: dict[type, tuple[type[betterproto.Message], range, range]] = {
-    datetime: (Timestamp, range(-62_135_596_800, 253_402_300_800), range(10**9)),
-    timedelta: (Duration, range(-315_576_000_000, 315_576_000_001), range(1 - 10**9, 10**9)),
-}
+def text(name: str) -> Field:
+    """Return a ``string``."""
+    return Field(name, Kind.TEXT, 2)
 
 
-@cache
-def schema_of(message: type[betterproto.Message]) -> Schema:
-    """Return the schema of a generated message."""
-    return _schema(message)
+def texts(name: str) -> Field:
+    """Return a ``repeated string``."""
+    return Field(name, Kind.TEXT, 2, cost=1)
 
 
-def _schema(message: type[betterproto.Message], seconds: range | None = None, nanos: range | None = None) -> Schema:
-    meta = _meta(message)
-    fields = {field.number: _field(message, name, field) for name, field in meta.meta_by_field_name.items()}
-    return Schema(message.__name__, fields, seconds, nanos)
+def raw(name: str) -> Field:
+    """Return a ``bytes``."""
+    return Field(name, Kind.BYTES, 2)
 
 
-def _field(message: type[betterproto.Message], name: str, meta: betterproto.FieldMetadata) -> Field:
-    is_repeated = _meta(message).default_gen[name] is list
-    kind, wire_type = _kind(meta.proto_type)
-    if kind is Kind.MESSAGE:
-        child = _child(_meta(message).cls_by_field[name])
-        return Field(name, kind, wire_type, message=child, cost=_COST_OF_MESSAGE)
-    return Field(
-        name,
-        kind,
-        wire_type,
-        largest=2**32 - 1 if meta.proto_type == betterproto.TYPE_UINT32 else 2**64 - 1,
-        is_packable=is_repeated and meta.proto_type in betterproto.PACKED_TYPES,
-        cost=1 if is_repeated else _COST_OF_SINGLE,
-    )
+def number(name: str) -> Field:
+    """Return an integer, a truth or an enumeration that may have all 64 bits: negative ones of 32 bits do."""
+    return Field(name, Kind.VARINT, 0)
 
 
-def _kind(proto_type: str) -> tuple[Kind, int]:
-    if proto_type in betterproto.WIRE_VARINT_TYPES:
-        return Kind.VARINT, betterproto.WIRE_VARINT
-    if proto_type in betterproto.WIRE_FIXED_64_TYPES:
-        return Kind.FIXED64, betterproto.WIRE_FIXED_64
-    if proto_type in betterproto.WIRE_FIXED_32_TYPES:
-        return Kind.FIXED32, betterproto.WIRE_FIXED_32
-    kinds = {betterproto.TYPE_STRING: Kind.TEXT, betterproto.TYPE_BYTES: Kind.BYTES}
-    return kinds.get(proto_type, Kind.MESSAGE), betterproto.WIRE_LEN_DELIM
+def double(name: str) -> Field:
+    """Return a ``double``."""
+    return Field(name, Kind.FIXED64, 1)
 
 
-def _child(child: type) -> Schema:
-    if child in _WELL_KNOWN:
-        message, seconds, nanos = _WELL_KNOWN[child]
-        return _schema(message, seconds, nanos)
-    return schema_of(child)
+def part(name: str, message: Schema) -> Field:
+    """Return a message within, once or repeated."""
+    return Field(name, Kind.MESSAGE, 2, message=message, cost=COST_OF_MESSAGE)
 
 
-def _meta(message: type[betterproto.Message]) -> betterproto.ProtoClassMetadata:
-    # A private name of betterproto, pinned: nothing else knows the numbers and types of fields.
-    meta: betterproto.ProtoClassMetadata = getattr(message, "_betterproto")  # noqa: B009 -- its descriptor has no usable type
-    return meta
+def entries(name: str) -> Field:
+    """Return a ``map<string, string>``, which is a repeated message."""
+    return part(name, _ENTRY)
+
+
+_ENTRY = Schema("Entry", {1: text("key"), 2: text("value")})
+TIMESTAMP = Schema(
+    "Timestamp", {1: number("seconds"), 2: number("nanos")}, range(-62_135_596_800, 253_402_300_800), range(10**9)
+)
+DURATION = Schema(
+    "Duration",
+    {1: number("seconds"), 2: number("nanos")},
+    range(-315_576_000_000, 315_576_000_001),
+    range(1 - 10**9, 10**9),
+)

@@ -8,20 +8,19 @@ own client rebuilds the very same error.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import betterproto
-from betterproto.lib.google.protobuf import Any as AnyMessage
 from grpclib.const import Status
 from grpclib.encoding.base import StatusDetailsCodecBase
 from grpclib.exceptions import GRPCError
 
 from gproc import errors
 from gproc.errors import GprocError, InternalError, InvalidArgument, Unavailable
+from gproc.wire import schema, tags
 from gproc.wire.broken import connection_error
+from gproc.wire.prescan import Bounds, scan
+from gproc.wire.schema import Schema
 
 __all__ = ["DOMAIN", "Detail", "StatusDetailsCodec", "connection_error", "from_grpc_error", "to_grpc_error"]
 
@@ -33,23 +32,13 @@ _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 _NUMBERS = ("errno",)
 _TEXTS = ("field", "job_id")
 
-
-@dataclass(eq=False, repr=False)
-class _ErrorInfo(betterproto.Message):
-    reason: str = betterproto.string_field(1)
-    domain: str = betterproto.string_field(2)
-    metadata: dict[str, str] = betterproto.map_field(3, betterproto.TYPE_STRING, betterproto.TYPE_STRING)  # noqa: RUF009 -- how betterproto declares fields
+_ANY = Schema("Any", {1: schema.text("type_url"), 2: schema.raw("value")})
+_RPC_STATUS = Schema("Status", {1: schema.number("code"), 2: schema.text("message"), 3: schema.part("details", _ANY)})
+_INFO = Schema("ErrorInfo", {1: schema.text("reason"), 2: schema.text("domain"), 3: schema.entries("metadata")})
+_BOUNDS = Bounds(size=2**16, elements=1_000)
 
 
-@dataclass(eq=False, repr=False)
-class _RpcStatus(betterproto.Message):
-    code: int = betterproto.int32_field(1)
-    message: str = betterproto.string_field(2)
-    details: list[AnyMessage] = betterproto.message_field(3)  # noqa: RUF009 -- as above
-
-
-@dataclass(frozen=True, slots=True)
-class Detail:
+class Detail(NamedTuple):
     """What an error knows besides its code and text."""
 
     reason: str
@@ -62,19 +51,38 @@ class StatusDetailsCodec(StatusDetailsCodecBase):
 
     def encode(self, status: Status, message: str | None, details: Any) -> bytes:
         """Return the ``google.rpc.Status`` of an error with a `Detail`."""
-        packed = _RpcStatus(code=status.value, message=message or "")
+        packed = tags.number(1, status.value) + tags.text(2, message or "")
         if isinstance(details, Detail):
-            info = _ErrorInfo(reason=details.reason, domain=DOMAIN, metadata=details.metadata)
-            packed.details = [AnyMessage(type_url=_ERROR_INFO, value=bytes(info))]
-        return bytes(packed)
+            info = tags.text(1, details.reason) + tags.text(2, DOMAIN) + tags.entries(3, details.metadata)
+            packed += tags.field(3, tags.text(1, _ERROR_INFO) + tags.field(2, info))
+        return packed
 
     def decode(self, status: Status, message: str | None, data: bytes) -> Detail | None:  # noqa: ARG002 -- grpclib's
         """Return the `Detail` in *data*, or None if there is none that is ours; never raises."""
         try:
-            infos = [_ErrorInfo().parse(any_.value) for any_ in _RpcStatus().parse(data).details]
-        except Exception:  # noqa: BLE001 -- a detail is a courtesy: whatever is wrong with it, code and text still stand
+            return next(filter(None, map(_detail, _infos(data))), None)
+        except InvalidArgument:  # a detail is a courtesy: whatever is wrong with it, code and text still stand
             return None
-        return next((Detail(info.reason, info.metadata) for info in infos if info.domain == DOMAIN), None)
+
+
+def _infos(data: bytes) -> Iterator[bytes]:
+    """Yield each ``google.rpc.ErrorInfo`` in a ``google.rpc.Status``."""
+    for number, detail in tags.fields_of(scan(data, _RPC_STATUS, _BOUNDS)):
+        if number == 3:
+            parts = dict(tags.fields_of(detail))
+            if tags.read_text(parts.get(1, b"")) == _ERROR_INFO:
+                yield parts.get(2, b"")
+
+
+def _detail(info: bytes) -> Detail | None:
+    found: dict[int, str] = {}
+    metadata: dict[str, str] = {}
+    for number, value in tags.fields_of(scan(info, _INFO, _BOUNDS)):
+        if number == 3:
+            metadata.update((tags.read_entry(value),))
+        else:
+            found[number] = tags.read_text(value)
+    return Detail(found.get(1, ""), metadata) if found.get(2) == DOMAIN else None
 
 
 def to_grpc_error(error: GprocError) -> GRPCError:
@@ -112,7 +120,7 @@ def _rebuild(kind: type[GprocError], text: str, metadata: dict[str, str]) -> Gpr
 
 
 def _number(text: str) -> int:
-    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 9 else 0
 
 
 def _cut(text: str) -> str:
@@ -120,7 +128,7 @@ def _cut(text: str) -> str:
 
 
 def _reason(kind: type[GprocError]) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).upper()
+    return "".join(f"_{letter}" if letter.isupper() else letter.upper() for letter in kind.__name__).lstrip("_")
 
 
 def _kinds(kind: type[GprocError]) -> Iterator[type[GprocError]]:

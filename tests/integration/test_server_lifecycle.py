@@ -18,7 +18,7 @@ from gproc.client import Client, Patience
 from gproc.errors import JobNotFound, Unavailable
 from gproc.model import Chunk, JobState, JobStatus
 from gproc.testing import Authority
-from gproc.wire import METHODS, ReplyCodec
+from gproc.wire import METHODS, RequestCodec
 
 DRAIN_SECONDS = 5
 ROOT = os.geteuid() == 0
@@ -250,7 +250,7 @@ async def test_a_second_signal_does_not_wait_for_requests_in_progress(served: Se
     context.set_alpn_protocols(["h2"])
     host, _, port = served.addr.rpartition(":")
     method = METHODS["Status"]
-    async with Channel(host, int(port), ssl=context, codec=ReplyCodec()) as channel:
+    async with Channel(host, int(port), ssl=context, codec=RequestCodec()) as channel:
         with suppress(GRPCError, StreamTerminatedError):
             async with channel.request(method.path, method.cardinality, method.request, method.reply) as stream:
                 await stream.send_request()  # and never the message

@@ -16,6 +16,7 @@ from typing import Any
 import grpclib.server
 import pytest
 import trustme
+from gproc_support.messages import event_message
 from grpclib.const import Handler
 
 from gproc.client import Client, Patience
@@ -24,17 +25,15 @@ from gproc.model import Chunk, End, Gap, JobRequest, JobState, JobStatus, Output
 from gproc.wire import (
     METHODS,
     ListQuery,
+    Page,
     RequestCodec,
     StatusDetailsCodec,
     StopQuery,
-    event_to_message,
     job_id_from_message,
     list_query_from_message,
     output_range_from_message,
-    page_to_message,
     request_from_message,
     signal_from_message,
-    status_to_message,
     stop_from_message,
     to_grpc_error,
     watch_from_message,
@@ -132,7 +131,7 @@ class SmallServer:
             self.lost_replies -= 1
             self.cut(stream)
             return
-        await stream.send_message(status_to_message(status))
+        await stream.send_message(status)
 
     def _held(self, job_id: str) -> Held:
         if job_id not in self.jobs:
@@ -184,12 +183,12 @@ class SmallServer:
         jobs = [held.status for held in reversed(self.jobs.values())]
         first = int(query.page_token or 0)
         last = first + query.page_size
-        await stream.send_message(page_to_message(jobs[first:last], str(last) if last < len(jobs) else ""))
+        await stream.send_message(Page(tuple(jobs[first:last]), str(last) if last < len(jobs) else ""))
 
     async def _watch(self, stream: AnyStream) -> None:
         ids = watch_from_message(await received(stream))
         for job_id in ids:
-            await stream.send_message(status_to_message(self._held(job_id).status))
+            await stream.send_message(self._held(job_id).status)
         if self.cuts:
             self.cuts.pop()
             self.cut(stream)
@@ -198,7 +197,7 @@ class SmallServer:
             held = self._held(job_id)
             if not held.status.is_final:
                 await held.is_over.wait()
-                await stream.send_message(status_to_message(held.status))
+                await stream.send_message(held.status)
 
     async def _getoutput(self, stream: AnyStream) -> None:
         job_id, wanted = output_range_from_message(await received(stream))
@@ -213,7 +212,7 @@ class SmallServer:
                         self.cut(stream)
                         return
                     left -= len(event.data) if isinstance(event, Chunk) else event.bytes
-                await stream.send_message(event_to_message(event))
+                await stream.send_message(event_message(event))
             if left is not None:
                 self.cut(stream)
                 return
@@ -222,7 +221,7 @@ class SmallServer:
                 return
             if wanted.follow:
                 await held.is_over.wait()
-            await stream.send_message(event_to_message(End(held.status)))
+            await stream.send_message(event_message(End(held.status)))
         finally:
             self.streams_left.set()
 

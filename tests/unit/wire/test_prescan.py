@@ -8,8 +8,8 @@ from betterproto.lib.google.protobuf import Timestamp
 
 from gproc.errors import InvalidArgument
 from gproc.wire import METHODS, messages
+from gproc.wire.classes import schema_of
 from gproc.wire.prescan import Bounds, scan
-from gproc.wire.schema import schema_of
 
 BOUNDS = Bounds(size=128 * 1024, elements=12_000)
 REQUEST = schema_of(messages.JobRequest)
