@@ -8,7 +8,7 @@ for each handshake, and from 3.12 on does not close before the last idle client.
   keep out one who speaks;
 - stops accepting for a moment when descriptors run out, and says so once a second;
 - takes the TLS context anew for each connection, so that certificates can be replaced while it runs;
-- sends the alert that says why a handshake is refused, which asyncio leaves in a buffer.
+- leaves a peer whose handshake is refused time to read why.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ import logging
 import socket
 import ssl as tls
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from gproc.transport.limits import TransportLimits
 from gproc.transport.log import EventLog
+from gproc.transport.secure import SecureTransport
 
 __all__ = ["Acceptor", "listen"]
 
@@ -102,44 +101,6 @@ class _Arrival:
     task: asyncio.Task[None] | None = None
     is_taken: bool = False
     """Whether asyncio owns the socket by now."""
-    farewell: socket.socket | None = None
-    """The same connection once more, after an alert was sent on it."""
-
-    def say_why(self, alert: bytes) -> None:
-        """Send *alert*, the last word; the connection stays open until `farewell` is closed."""
-        with suppress(OSError):
-            self.sock.send(alert)
-            self.sock.shutdown(socket.SHUT_WR)
-            self.farewell = self.sock.dup()
-
-
-_arriving: ContextVar[_Arrival] = ContextVar("_arriving")
-
-
-class _FrankObject(tls.SSLObject):
-    """TLS that tells its peer why the handshake failed; made while `_arriving` says whose it is."""
-
-    _arrival: _Arrival | None
-    _alerts: tls.MemoryBIO
-
-    @classmethod
-    def _create(cls, incoming: tls.MemoryBIO, outgoing: tls.MemoryBIO, *args: Any, **named: Any) -> Self:
-        made: Self = super()._create(incoming, outgoing, *args, **named)  # type: ignore[misc]  # not in typeshed
-        made._arrival, made._alerts = _arriving.get(None), outgoing
-        return made
-
-    def do_handshake(self) -> None:
-        """Do as much of the handshake as can be done; raises like the base class."""
-        try:
-            super().do_handshake()
-        except (tls.SSLWantReadError, tls.SSLWantWriteError):
-            raise
-        except tls.SSLError:
-            if self._arrival is not None:
-                self._arrival.say_why(self._alerts.read())
-            raise
-        else:
-            self._arrival = None
 
 
 class Acceptor:
@@ -149,7 +110,7 @@ class Acceptor:
         self,
         sockets: Sequence[socket.socket],
         *,
-        make_protocol: Callable[[], asyncio.BaseProtocol],
+        make_protocol: Callable[[], asyncio.BufferedProtocol],
         count_open: Callable[[], int],
         ssl: tls.SSLContext | None,
         limits: TransportLimits,
@@ -163,6 +124,7 @@ class Acceptor:
         self._limits = limits
         self._log = log
         self._loop = asyncio.get_running_loop()
+        self._scratch = memoryview(bytearray(limits.read_size))
         self._pending: dict[_Arrival, None] = {}  # in the order of arrival
         self._tasks: set[asyncio.Task[None]] = set()  # theirs, and those of handshakes that were dropped
         self._resume: asyncio.TimerHandle | None = None
@@ -239,23 +201,27 @@ class Acceptor:
 
     async def _shake_hands(self, arrival: _Arrival) -> None:
         arrival.is_taken = True
-        _arriving.set(arrival)
-        limits, with_tls = self._limits, self.ssl is not None
-        if self.ssl is not None:
-            self.ssl.sslobject_class = _FrankObject
         try:
-            await self._loop.connect_accepted_socket(
-                self._make_protocol,
-                arrival.sock,
-                ssl=self.ssl,
-                ssl_handshake_timeout=limits.handshake_timeout if with_tls else None,
-                ssl_shutdown_timeout=limits.shutdown_timeout if with_tls else None,
-            )
+            if self.ssl is None:
+                await self._loop.connect_accepted_socket(self._make_protocol, arrival.sock)
+            else:
+                await self._secure(arrival.sock, self.ssl)
         except (OSError, EOFError) as error:
             self._log.write("handshake failed", str(error) or type(error).__name__, peer=arrival.peer)
-            if arrival.farewell is not None:
-                # It counts as pending meanwhile, and is dropped first when there are too many.
-                await asyncio.sleep(_LAST_WORD_SECONDS)
-        finally:
-            if arrival.farewell is not None:
-                arrival.farewell.close()
+
+    async def _secure(self, sock: socket.socket, context: tls.SSLContext) -> None:
+        limits = self._limits
+        secure = SecureTransport(
+            self._make_protocol,
+            context,
+            scratch=self._scratch,
+            shutdown_timeout=limits.shutdown_timeout,
+            server_side=True,
+        )
+        await self._loop.connect_accepted_socket(lambda: secure, sock)
+        try:
+            await secure.shake(limits.handshake_timeout)
+        except OSError:
+            # It counts as pending meanwhile, and is dropped first when there are too many.
+            await secure.wait_gone(_LAST_WORD_SECONDS)
+            raise

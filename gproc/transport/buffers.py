@@ -11,7 +11,8 @@ ways to be read:
 
 **Flow control.** What arrived and was not read is owed to the peer, which may not send more than a window. A byte is
 acknowledged when it is read, or at once while a reader waits for the message that it belongs to; so memory is bounded
-by one window and one message, and a message larger than a window still gets through.
+by one window and one message, and a message larger than a window still gets through. It is told in parts of the window
+that are worth a frame.
 """
 
 from __future__ import annotations
@@ -68,6 +69,20 @@ class MessageAssembler:
                 if len(self._prefix) == PREFIX_SIZE:
                     at += self._begin(view[at:])
 
+    def place(self, most: int) -> memoryview | None:
+        """Return where the next bytes of the message that is being put together go, for *most* bytes; None between two.
+
+        Say with `placed` how many were put there, before anything else is fed.
+        """
+        if self._message is None:
+            return None
+        return memoryview(self._message)[self._filled : self._filled + most]
+
+    def placed(self, count: int) -> None:
+        """Take note of *count* bytes that were put where `place` said."""
+        if self._message is not None:
+            self._advance(self._message, count)
+
     def _begin(self, rest: memoryview) -> int:
         length = check_prefix(self._prefix, largest=self._largest)
         self._prefix.clear()
@@ -80,26 +95,33 @@ class MessageAssembler:
     def _fill(self, message: bytearray, rest: memoryview) -> int:
         step = min(len(message) - self._filled, len(rest))
         message[self._filled : self._filled + step] = rest[:step]
+        self._advance(message, step)
+        return step
+
+    def _advance(self, message: bytearray, step: int) -> None:
         self._filled += step
         if self._filled == len(message):
             self.messages.append(memoryview(message).toreadonly())
             self._message = None
-        return step
 
 
 class MessageBuffer(Buffer):
-    """The unread part of one stream; *acknowledge* tells the peer that it may send so many bytes more.
+    """The unread part of one stream; *acknowledge* tells the peer that it may send so many bytes more of its *window*.
 
     *cut_off* makes the error for a stream that ends inside a message. One reader at a time.
     """
 
-    def __init__(self, acknowledge: Callable[[int], None], *, largest: int, cut_off: Callable[[], Exception]) -> None:
+    def __init__(
+        self, acknowledge: Callable[[int], None], *, window: int, largest: int, cut_off: Callable[[], Exception]
+    ) -> None:
         # The base class is not initialised on purpose: none of its queues is used.
         self._acknowledge = acknowledge
         self._largest = largest
         self._cut_off = cut_off
         self._bytes = bytearray()
-        self._owed = 0  # bytes of the windows that arrived and were not acknowledged
+        self._owed = 0  # bytes of the window that arrived and were not read
+        self._due = 0  # bytes that were read and not acknowledged yet
+        self._worth_a_word = window // 8
         self._ended = False
         self._wants_body = False  # whether the next `read` is for the body of a message
         self._assembler: MessageAssembler | None = None
@@ -115,10 +137,21 @@ class MessageBuffer(Buffer):
             self._changed.set()
             return
         self._assemble(memoryview(data))
-        if self._is_read:
-            self._settle(self._owed)
-            if self._assembler.messages or self._error is not None:
-                self._changed.set()
+        self._tell_reader(self._assembler)
+
+    def place(self, most: int) -> memoryview | None:
+        """Return where *most* bytes of data, or fewer, may be put instead of adding them; None if they must be added.
+
+        Say with `placed` how many were put there, before anything is added.
+        """
+        return None if self._assembler is None or self._error is not None else self._assembler.place(most)
+
+    def placed(self, count: int) -> None:
+        """Take *count* bytes that were put where `place` said."""
+        if self._assembler is not None:
+            self._owed += count
+            self._assembler.placed(count)
+            self._tell_reader(self._assembler)
 
     def eof(self) -> None:
         """Nothing more will come."""
@@ -127,7 +160,7 @@ class MessageBuffer(Buffer):
 
     def unacked_size(self) -> int:
         """Return what is owed, and owe it no more: the stream is over."""
-        owed, self._owed = self._owed, 0
+        owed, self._owed, self._due = self._owed + self._due, 0, 0
         return owed
 
     async def read(self, size: int) -> bytes:
@@ -188,10 +221,18 @@ class MessageBuffer(Buffer):
             except GRPCError as error:
                 self._error = error
 
+    def _tell_reader(self, assembler: MessageAssembler) -> None:
+        if self._is_read:
+            self._settle(self._owed)
+            if assembler.messages or self._error is not None:
+                self._changed.set()
+
     def _settle(self, size: int) -> None:
-        if size:
-            self._owed -= size
-            self._acknowledge(size)
+        self._owed -= size
+        self._due += size
+        if self._due >= self._worth_a_word:
+            due, self._due = self._due, 0
+            self._acknowledge(due)
 
     async def _wait(self) -> None:
         self._changed.clear()

@@ -20,6 +20,7 @@ from h2.config import H2Configuration
 from gproc.transport.inbound import ClientProtocol
 from gproc.transport.limits import CLIENT_LIMITS, TransportLimits
 from gproc.transport.log import EventLog
+from gproc.transport.secure import SecureTransport
 
 __all__ = ["HardenedChannel"]
 
@@ -54,6 +55,7 @@ class HardenedChannel(Channel):
             normalize_outbound_headers=False,
         )
         self._log = EventLog()
+        self._scratch = memoryview(bytearray(limits.read_size))
         self._protocols: set[_ChannelProtocol] = set()
 
     def _protocol_factory(self) -> H2Protocol:
@@ -68,21 +70,33 @@ class HardenedChannel(Channel):
         return cast("H2Protocol", protocol)  # looks like one
 
     async def _create_connection(self) -> H2Protocol:
-        limits, tls_only = self.limits, self._ssl is not None
+        limits = self.limits
         try:
             async with asyncio.timeout(limits.connect_timeout):
-                _, protocol = await self._loop.create_connection(
-                    self._protocol_factory,
-                    self._host,
-                    self._port,
-                    ssl=self._ssl,
-                    server_hostname=self._config.ssl_target_name_override if tls_only else None,
-                    ssl_handshake_timeout=limits.connect_timeout if tls_only else None,
-                    ssl_shutdown_timeout=limits.shutdown_timeout if tls_only else None,
-                )
+                return await (self._connect_plainly() if self._ssl is None else self._connect_securely(self._ssl))
         except TimeoutError as error:
             limit = f"{limits.connect_timeout:g} s"
             raise TimeoutError(f"{self._host}:{self._port}: no connection within {limit}") from error
+
+    async def _connect_plainly(self) -> H2Protocol:
+        _, protocol = await self._loop.create_connection(self._protocol_factory, self._host, self._port)
+        return protocol
+
+    async def _connect_securely(self, context: tls.SSLContext) -> H2Protocol:
+        limits, protocol = self.limits, self._protocol_factory()
+        secure = SecureTransport(
+            lambda: cast("asyncio.BufferedProtocol", protocol),
+            context,
+            scratch=self._scratch,
+            shutdown_timeout=limits.shutdown_timeout,
+            server_hostname=self._config.ssl_target_name_override or self._host,
+        )
+        await self._loop.create_connection(lambda: secure, self._host, self._port)
+        try:
+            await secure.shake(limits.connect_timeout)
+        except OSError:
+            secure.abort()
+            raise
         return protocol
 
     @property

@@ -103,6 +103,15 @@ class FrameSplitter:
         if run < end:
             self._sink.passed(view[run:end])
 
+    @property
+    def data_left(self) -> int:
+        """How many bytes of a DATA frame that is routed `DATA` are still to come."""
+        return self._left if self._route == _DATA else 0
+
+    def skip(self, count: int) -> None:
+        """Take note of *count* bytes of that frame that went where they belong past the splitter."""
+        self._left -= count
+
     def _pass_preface(self, view: memoryview) -> int:
         if not self._preface:
             return 0

@@ -84,7 +84,8 @@ class TollGate(GuardedProtocol):
             self.processor.close(f"the client went away with error {code}")
             raise Ended
 
-    def _cut_off(self) -> Exception:
+    @staticmethod
+    def _cut_off() -> Exception:
         return GRPCError(Status.INVALID_ARGUMENT, "request: ended inside a message")
 
 
@@ -126,6 +127,7 @@ class ClientProtocol(GuardedProtocol):
     def __init__(self, *args: object, **named: object) -> None:
         super().__init__(*args, **named)  # type: ignore[arg-type]
         self._stream_id = 0  # of the DATA frame whose bytes are coming
+        self._is_placed = False  # whether they are put where they are to stay
 
     def _make_connection(self, transport: Transport) -> ClientConnection:
         return ClientConnection(
@@ -134,6 +136,25 @@ class ClientProtocol(GuardedProtocol):
 
     def _make_processor(self) -> ClientEvents:
         return ClientEvents(self.handler, self.connection)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes go: into the message that they belong to, if they are data of one."""
+        left = self._splitter.data_left
+        stream = self.processor.streams.get(self._stream_id) if left else None
+        place = stream.buffer.place(left) if stream is not None else None
+        self._is_placed = place is not None
+        return super().get_buffer(sizehint) if place is None else place
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take the *nbytes* that were put into the buffer."""
+        if not self._is_placed:
+            super().buffer_updated(nbytes)
+        elif self.hears():
+            self._splitter.skip(nbytes)
+            stream = self.processor.streams[self._stream_id]
+            stream.buffer.placed(nbytes)
+            stream.data_received += nbytes
+            self.connection.data_received += nbytes
 
     def _peer_leaves(self, last_stream_id: int, code: int) -> None:
         because = f"error {code}" if code else "it is shutting down"

@@ -100,10 +100,8 @@ class GuardedProtocol(asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the connection."""
-        if self.connection.is_lost or self.connection.is_closing():
+        if not self.hears():
             return
-        self.connection.heard_at = time.monotonic()
-        self.connection.asked_at = None
         try:
             self._splitter.feed(memoryview(data))
         except Ended:
@@ -114,6 +112,14 @@ class GuardedProtocol(asyncio.BufferedProtocol):
             self._fail(f"{type(error).__name__}: {error}", ErrorCodes.INTERNAL_ERROR)
         else:
             self.connection.flush()
+
+    def hears(self) -> bool:
+        """Return whether bytes that come now are still of interest; if so, the peer is there."""
+        if self.connection.is_lost or self.connection.is_closing():
+            return False
+        self.connection.heard_at = time.monotonic()
+        self.connection.asked_at = None
+        return True
 
     def eof_received(self) -> None:
         """Let the transport close: HTTP/2 knows no half-closed connection."""
@@ -133,6 +139,7 @@ class GuardedProtocol(asyncio.BufferedProtocol):
         self.connection.is_lost = True
         self.connection.lost_by = exc
         self.processor.close(f"connection lost: {exc}" if exc else "connection lost")
+        del self._splitter  # it points back here, and nothing is fed to it any more
 
     # What the splitter calls
 
@@ -259,7 +266,8 @@ class GuardedProtocol(asyncio.BufferedProtocol):
     def _make_processor(self) -> GuardedEvents:
         return GuardedEvents(self.handler, self.connection)
 
-    def _cut_off(self) -> Exception:
+    @staticmethod
+    def _cut_off() -> Exception:
         return StreamTerminatedError("the stream ended inside a message")
 
     def _fail(self, reason: str, code: ErrorCodes) -> None:

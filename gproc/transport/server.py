@@ -102,6 +102,7 @@ class HardenedServer(Server):
         self._on_connection = on_connection
         self._log = EventLog()
         self._protocols: set[ServerProtocol] = set()
+        self._ending: set[asyncio.Task[None]] = set()  # requests whose connection is lost
         self._acceptor: Acceptor | None = None
         self._all_gone = asyncio.Event()
         self._all_gone.set()
@@ -198,6 +199,9 @@ class HardenedServer(Server):
     def forget(self, protocol: ServerProtocol) -> None:
         """Let go of a connection that is lost."""
         self._protocols.discard(protocol)
+        for task in protocol.handler.tasks:
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
         if not self._protocols:
             self._all_gone.set()
 
@@ -245,7 +249,7 @@ class HardenedServer(Server):
             self._acceptor.close()
 
     async def _wait_for_requests(self, limit: float) -> None:
-        tasks = {task for protocol in self._protocols for task in protocol.handler.tasks}
+        tasks = self._ending.union(*(protocol.handler.tasks for protocol in self._protocols))
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=limit)
             if late:

@@ -68,7 +68,10 @@ class GuardedStream(Stream):
         super().init_stream(stream_id, connection)
         guarded = self.connection
         self.buffer = MessageBuffer(
-            partial(guarded.ack, stream_id), largest=guarded.limits.message_size, cut_off=guarded.cut_off
+            partial(guarded.ack, stream_id),
+            window=guarded.limits.stream_window,
+            largest=guarded.limits.message_size,
+            cut_off=guarded.cut_off,
         )
 
     async def send_request(

@@ -1,0 +1,297 @@
+"""TLS between the transport of a socket and the protocol that speaks through it.
+
+To the socket's transport this is a protocol, to the protocol above it is a transport; in between are OpenSSL and two
+buffers of its own. asyncio has such a layer, too. This one takes its place because output goes through it:
+
+- it decrypts into whatever buffer the protocol wants filled next, as often as there is something to decrypt, so that
+  the bytes of a large message arrive where they are to stay;
+- it encrypts what it is given piece by piece, without joining the pieces first;
+- what arrives encrypted lies in *scratch*, which all connections of one loop share: it is empty again before the next
+  one reads. asyncio keeps 256 KiB for each;
+- a peer whose handshake is refused is sent the alert that says why.
+
+Reading cannot be paused, and there is no half-closed state: HTTP/2 needs neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as tls
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Any, cast
+
+__all__ = ["SecureTransport"]
+
+_RECORD = 16 * 1024
+"""The most that one record of TLS carries, and so what one call decrypts."""
+_BURST = 64 * 1024
+"""What is encrypted before it is given to the socket: little enough to stay in the processor's cache."""
+
+
+class _State(Enum):
+    SHAKING = auto()
+    OPEN = auto()
+    CLOSING = auto()
+    GONE = auto()
+
+
+class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
+    """One connection under TLS. *make_protocol* is called, and its protocol told, when the handshake has succeeded.
+
+    It is a protocol for `asyncio.loop.create_connection` and ``connect_accepted_socket``; after these, await `shake`.
+    """
+
+    def __init__(
+        self,
+        make_protocol: Callable[[], asyncio.BufferedProtocol],
+        context: tls.SSLContext,
+        *,
+        scratch: memoryview,
+        shutdown_timeout: float,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+    ) -> None:
+        self._make_protocol = make_protocol
+        self._incoming, self._outgoing = tls.MemoryBIO(), tls.MemoryBIO()
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        )
+        self._scratch = scratch
+        self._shutdown_timeout = shutdown_timeout
+        self._state = _State.SHAKING
+        self._protocol: asyncio.BufferedProtocol | None = None
+        self._pipe: asyncio.Transport | None = None
+        self._is_over = False  # whether nothing more can be read
+        self._error: Exception | None = None
+        self._shutdown: asyncio.TimerHandle | None = None
+        self._shaken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._gone = asyncio.Event()
+
+    # Beginning and ending, for whoever made it
+
+    async def shake(self, limit: float) -> None:
+        """Wait until the handshake has succeeded.
+
+        Raises what TLS says (`ssl.SSLError`), or `ConnectionError` if the peer leaves or takes longer than *limit*
+        seconds. Cancelled, or out of time, it drops the connection.
+        """
+        try:
+            async with asyncio.timeout(limit):
+                await self._shaken
+        except TimeoutError:
+            self.abort()
+            raise ConnectionAbortedError(f"the TLS handshake takes longer than {limit:g} s") from None
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    async def wait_gone(self, limit: float) -> None:
+        """Wait until the peer has hung up, for *limit* seconds at most, and drop the connection then."""
+        try:
+            async with asyncio.timeout(limit):
+                await self._gone.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self.abort()
+
+    # What the transport of the socket calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake."""
+        self._pipe = cast("asyncio.Transport", transport)
+        if self._state is _State.GONE:
+            self._pipe.abort()
+        else:
+            self._shake()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - as much as it likes, as much as we allow
+        """Return where encrypted bytes go."""
+        return self._scratch
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take *nbytes* encrypted bytes, and do what they ask for."""
+        self._incoming.write(self._scratch[:nbytes])
+        self._go_on()
+
+    def eof_received(self) -> None:
+        """Take what is left; the socket's transport closes then, for TLS knows no half-closed connection either."""
+        self._incoming.write_eof()
+        if self._state is _State.SHAKING:
+            self._refuse(ConnectionResetError("the peer hung up during the TLS handshake"))
+        else:
+            self._go_on()
+
+    def pause_writing(self) -> None:
+        """Make the protocol wait."""
+        if self._protocol is not None:
+            self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Let the protocol go on."""
+        if self._protocol is not None:
+            self._protocol.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the protocol, and forget it."""
+        self._state = _State.GONE
+        if self._shutdown is not None:
+            self._shutdown.cancel()
+        self._settle(exc or ConnectionResetError("the connection was lost during the TLS handshake"))
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.connection_lost(self._error or exc)
+        self._gone.set()
+
+    # What the protocol calls
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt and send *data*, or keep what the socket does not take; nothing happens when it is closing."""
+        self.writelines((data,))
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Encrypt and send the pieces one after the other, without joining them."""
+        if self._state is not _State.OPEN:
+            return
+        try:
+            for data in list_of_data:
+                self._encrypt(memoryview(data))
+        except tls.SSLError as error:
+            self._error = error
+            self.abort()
+        self._flush()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Say how much may wait for the socket before the protocol is told to pause."""
+        if self._pipe is not None:
+            self._pipe.set_write_buffer_limits(high, low)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return the TLS object as ``ssl_object``, or what the socket's transport knows."""
+        if name == "ssl_object":
+            return self._tls
+        return default if self._pipe is None else self._pipe.get_extra_info(name, default)
+
+    def is_closing(self) -> bool:
+        """Whether it was closed, or dropped, or lost."""
+        return self._state is _State.CLOSING or self._state is _State.GONE
+
+    def close(self) -> None:
+        """Say that this is the end, after everything that was written, and hang up when the peer has said so, too."""
+        if self._state is not _State.OPEN:
+            if self._state is _State.SHAKING:
+                self.abort()
+            return
+        self._state = _State.CLOSING
+        self._shutdown = asyncio.get_running_loop().call_later(self._shutdown_timeout, self.abort)
+        with suppress(tls.SSLError):
+            self._tls.unwrap()
+        self._flush()
+        self._await_goodbye()
+
+    def abort(self) -> None:
+        """Drop the connection, and what waits to be sent."""
+        self._state = _State.GONE
+        if self._pipe is not None:
+            self._pipe.abort()
+
+    # The states
+
+    def _go_on(self) -> None:
+        match self._state:
+            case _State.OPEN:
+                self._read()
+            case _State.SHAKING:
+                self._shake()
+            case _State.CLOSING:
+                self._await_goodbye()
+
+    def _shake(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except tls.SSLWantReadError:
+            self._flush()
+        except tls.SSLError as error:
+            self._flush()
+            self._refuse(error)
+        else:
+            self._flush()
+            self._open()
+
+    def _open(self) -> None:
+        self._state = _State.OPEN
+        self._protocol = self._make_protocol()
+        self._protocol.connection_made(self)
+        if not self._shaken.done():
+            self._shaken.set_result(None)
+        self._read()
+
+    def _refuse(self, error: Exception) -> None:
+        """End the handshake; whoever waits for it may leave the peer time to read the alert."""
+        self._state = _State.GONE
+        if self._pipe is not None:
+            with suppress(OSError):
+                self._pipe.write_eof()
+        self._settle(error)
+
+    def _settle(self, error: Exception) -> None:
+        if not self._shaken.done():
+            self._shaken.set_exception(error)
+            self._shaken.exception()  # known by now, should nobody wait for it
+
+    def _read(self) -> None:
+        """Decrypt all there is into the buffers of the protocol."""
+        has_more = True
+        while has_more and self._state is _State.OPEN and self._protocol is not None:
+            filled, has_more = self._fill(memoryview(self._protocol.get_buffer(-1)))
+            if filled:
+                self._protocol.buffer_updated(filled)
+            if self._is_over:
+                self.close()
+        self._flush()
+
+    def _fill(self, buffer: memoryview) -> tuple[int, bool]:
+        """Return how many bytes were decrypted into *buffer*, and whether there may be more.
+
+        It ends after a record that was not full: a message may end there, so the protocol is asked where to go on.
+        """
+        filled, size, read = 0, len(buffer), self._tls.read
+        try:
+            while filled < size:
+                count = cast("int", read(size - filled, buffer[filled:]))
+                filled += count
+                if count < _RECORD:
+                    self._is_over = not count
+                    break
+        except tls.SSLWantReadError:
+            return filled, False
+        except tls.SSLEOFError:
+            self._is_over = True  # without a word: what was cut off, HTTP/2 knows
+        except tls.SSLError as error:
+            self._error = error
+            self._is_over = True
+        return filled, not self._is_over
+
+    def _await_goodbye(self) -> None:
+        """Hang up when the peer has taken its leave; whatever else it still says is of no interest."""
+        try:
+            while self._tls.read(_RECORD):
+                pass
+        except tls.SSLWantReadError:
+            return
+        except tls.SSLError:
+            pass  # it hung up without a word, or makes no sense
+        if self._pipe is not None:
+            self._pipe.close()
+
+    def _encrypt(self, data: memoryview) -> None:
+        for start in range(0, len(data), _BURST):
+            self._tls.write(data[start : start + _BURST])
+            if self._outgoing.pending >= _BURST:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending and self._pipe is not None:
+            self._pipe.write(self._outgoing.read())
