@@ -47,7 +47,8 @@ async def follow(
             elif status.is_final or snapshot is not None:
                 yield End(entry.current())
                 return
-            else:
+            elif entry.status is status and entry.extent is extent:
+                # Only then: what changed while this reader waited for room, or for the disk, is not told again.
                 await entry.changes.wait()
 
 

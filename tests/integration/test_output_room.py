@@ -6,7 +6,7 @@ import tracemalloc
 from contextlib import aclosing
 from pathlib import Path
 
-from gproc.model import Chunk, OutputRange
+from gproc.model import Chunk, End, OutputRange, Stream
 from gproc.store.reader import CHUNK_BYTES
 from gproc.testing import embedded_server
 
@@ -68,3 +68,26 @@ async def test_followers_who_are_all_woken_at_once_do_not_each_keep_a_chunk(tmp_
         finally:
             tracemalloc.stop()
     assert held < FOLLOWERS * CHUNK_BYTES // 2
+
+
+async def test_a_job_that_ends_while_a_reader_waits_for_room_ends_for_that_reader_too() -> None:
+    async with embedded_server() as server, asyncio.timeout(20):
+        supervisor = server.server.supervisor
+        job_id = await supervisor.start("sh", ["-c", "echo nothing for this reader; exec sleep 1000"])
+
+        async def room() -> int:
+            await supervisor.stop(job_id)
+            return CHUNK_BYTES
+
+        wanted = OutputRange(streams=frozenset({Stream.STDERR}))
+        async with aclosing(supervisor.output_events(job_id, wanted, room=room)) as events:
+            assert [type(event) async for event in events] == [End]
+
+
+async def test_nothing_but_its_status_is_kept_of_a_job_that_ended_at_once() -> None:
+    async with embedded_server() as server, asyncio.timeout(20):
+        supervisor = server.server.supervisor
+        ids = [await supervisor.start("true") for _ in range(20)]
+        for job_id in ids:
+            await supervisor.wait(job_id)
+        assert [supervisor._registry.get(job_id, None).link for job_id in ids] == [None] * 20
