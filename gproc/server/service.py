@@ -20,7 +20,7 @@ from h2.exceptions import ProtocolError
 
 from gproc import wire
 from gproc.errors import GprocError, InternalError, InvalidArgument, Unimplemented
-from gproc.model import LIVE_STATES, Identity, JobRequest, JobStatus, OutputEvent
+from gproc.model import Identity, JobRequest, JobStatus, OutputEvent
 from gproc.server.followers import Follower, Followers
 from gproc.server.ledger import Ledger
 from gproc.server.log import EventLog, describe
@@ -34,8 +34,6 @@ __all__ = ["Access", "JobService"]
 
 _Stream = Stream[Any, Any]
 _Handle = Callable[[_Stream], Awaitable[None]]
-
-_COUNTED_AT_ONCE = 1000
 
 
 @dataclass(slots=True)
@@ -79,7 +77,7 @@ class JobService:
         check_command(self.access.rules, owner, request)
         run_as = self.access.users.of(owner)
         if not self.supervisor.requested(request.request_id, owner=owner):
-            self.ledger.count_start(owner, lambda: self._running(owner))
+            self.ledger.count_start(owner, lambda: self.supervisor.running(owner))
         status = await self.supervisor.submit(request, owner=owner, run_as=run_as)
         user = run_as.user if run_as else None
         self.log.info("job_started", owner=owner, job=status.id, pid=status.pid, command=status.command, user=user)
@@ -196,15 +194,6 @@ class JobService:
         reference = secrets.token_hex(4)
         self.log.error("internal_error", id=reference, rpc=rpc, error=describe(error))
         return InternalError(f"{rpc}: the server failed; its log says why (id {reference})")
-
-    def _running(self, owner: Identity) -> int:
-        """Return how many jobs of *owner* are not final, those that are just being started included."""
-        count, token = 0, ""
-        while True:
-            page = self.supervisor.list(owner=owner, states=LIVE_STATES, page_size=_COUNTED_AT_ONCE, page_token=token)
-            count, token = count + len(page.jobs), page.next_page_token
-            if not token:
-                return count
 
 
 async def _only_message(stream: _Stream) -> Any:

@@ -38,8 +38,10 @@ class Attachment:
 
     async def attach(self, entry: Entry, sock: socket.socket) -> ShimLink:
         """Return the link over *sock*, on which the shim of *entry* is going to speak."""
-        entry.link = await ShimLink.over(sock, job_id=entry.id, nonce=entry.nonce, changed=partial(self._heard, entry))
-        return entry.link
+        link = await ShimLink.over(sock, job_id=entry.id, nonce=entry.nonce, changed=partial(self._heard, entry))
+        if not entry.status.is_final:  # a short job may have said all it had to say by now
+            entry.link = link
+        return link
 
     async def adopt(self, entries: Sequence[Entry]) -> None:
         """Find the shims of *entries* again, within one budget for all; the mute ones are asked again later."""

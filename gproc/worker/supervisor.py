@@ -171,7 +171,7 @@ class Supervisor:
         if self._tasks.is_closing:
             raise Unavailable("the supervisor is closing; try again")
         if settings.owner_output_bytes is not None:
-            kept = sum(entry.extent.kept for entry in self._registry.owned(owner))
+            kept = self._registry.kept_bytes(owner)
             if kept >= settings.owner_output_bytes:
                 raise QuotaExceeded(
                     f"{owner}: {kept} bytes of output are kept, the limit is {settings.owner_output_bytes}; "
@@ -250,6 +250,10 @@ class Supervisor:
     def requested(self, request_id: str, *, owner: Identity = LOCAL) -> bool:
         """Whether *owner* started a job under *request_id*: then `submit` returns that job, and starts none."""
         return self._registry.requested(owner, request_id) is not None
+
+    def running(self, owner: Identity) -> int:
+        """Return how many jobs of *owner* are not final, those that are just being started included."""
+        return self._registry.running(owner)
 
     def status(self, job_id: JobId, *, owner: Identity | None = None) -> JobStatus:
         """Return the status of a job, as it is now."""
@@ -400,6 +404,8 @@ class Supervisor:
 
     def _changed(self, entry: Entry) -> None:
         entry.changes.notify()
+        if entry.status.is_final:
+            self._registry.settle(entry)
         self._watchers.notify(entry)
 
     # Keeping house

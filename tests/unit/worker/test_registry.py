@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+import json
+import tracemalloc
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from gproc.errors import JobNotFound
-from gproc.model import JobState, JobStatus, StopPolicy
+from gproc.model import JobState, JobStatus, StopPolicy, Usage, make_job_id
+from gproc.model.document import status_from_document, status_to_document
+from gproc.store.writer import Extent
 from gproc.worker.registry import MAX_PAGE, Entry, ListQuery, Registry
 
 ALL = ListQuery()
@@ -114,3 +121,80 @@ def test_a_job_that_is_discarded_is_gone_from_everywhere(registry: Registry) -> 
 def test_jobs_of_one_owner_or_of_all_are_walked_through(registry: Registry) -> None:
     assert {each.id for each in registry.owned("bob")} == {"job6"}
     assert len(list(registry.owned(None))) == 6
+
+
+def test_running_jobs_are_counted_as_they_come_end_and_go(registry: Registry) -> None:
+    assert (registry.running("alice"), registry.running("bob"), registry.running("carol")) == (5, 1, 0)
+    ending = registry.get("job2", None)
+    ending.status = replace(ending.status, state=JobState.EXITED)
+    registry.settle(ending)
+    registry.settle(ending)
+    assert registry.running("alice") == 4
+    registry.discard(ending)
+    registry.discard(registry.get("job1", None))
+    registry.add(entry("job7", state=JobState.LOST))
+    assert registry.running("alice") == 3
+
+
+def test_kept_output_is_counted_whether_its_job_runs_or_ended(registry: Registry) -> None:
+    for number in (1, 2):
+        registry.get(f"job{number}", None).extent = Extent(end=10 * number, kept=10 * number)
+    ended = registry.get("job2", None)
+    ended.status = replace(ended.status, state=JobState.EXITED)
+    registry.settle(ended)
+    assert registry.kept_bytes("alice") == 30
+    registry.discard(ended)
+    assert registry.kept_bytes("alice") == 10
+    assert registry.kept_bytes("carol") == 0
+
+
+def test_a_job_that_is_final_keeps_what_can_still_be_asked_and_nothing_else() -> None:
+    registry = Registry()
+    ended = entry("a", state=JobState.EXITED, request_id="r", name="web", labels={"a": "1"})
+    ended.nonce, ended.stop = "secret", StopPolicy(grace=timedelta(seconds=1))
+    before = ended.status
+    registry.add(ended)
+    assert ended.status == before
+    assert registry.requested("alice", "r") is ended
+    assert (ended.nonce, ended.stop, ended.link) == ("", StopPolicy(), None)
+
+
+def test_ten_thousand_finished_jobs_take_less_than_a_kilobyte_each_and_give_it_back() -> None:
+    registry = Registry()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(10_000):
+            registry.add(finished(number))
+        kept = tracemalloc.get_traced_memory()[0] - before
+        for job in registry:
+            registry.discard(job)
+        del job
+        left = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert kept / 10_000 < 1000
+    assert left < 1_000_000  # what is remembered to be shared, and tables that do not shrink
+
+
+def finished(number: int) -> Entry:
+    """Return the entry of a job as it is read from a record of its own."""
+    moment = datetime.fromtimestamp(1_700_000_000 + number, UTC)
+    status = JobStatus(
+        id=make_job_id(milliseconds=number, chance=number),
+        owner="alice",
+        state=JobState.EXITED,
+        command="/usr/bin/env",
+        args=("python3", "-c", "pass"),
+        pid=100_000 + number,
+        exit_code=0,
+        reason="exited with code 0",
+        created_at=moment,
+        started_at=moment + timedelta(milliseconds=3),
+        ended_at=moment + timedelta(seconds=1),
+        output_bytes=1000 + number,
+        usage=Usage(cpu_seconds=number / 1000, max_rss_bytes=10_000_000 + number),
+    )
+    read = status_from_document(json.loads(json.dumps(status_to_document(status))))
+    extent = Extent(read.output_bytes, read.output_bytes, 0)
+    return Entry(status=read, nonce=f"{number:032x}", request_id=f"{number:032x}", stop=StopPolicy(), extent=extent)
