@@ -25,6 +25,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--stop-signal", type=SIGNAL, help="When stopping, send this signal first (TERM)."),
     click.option("--memory", type=SIZE, help="Limit the memory, as 512M."),
     click.option("--cpu", type=CPUS, metavar="N", help="Limit to N processors, as 0.5."),
+    click.option("--io-read", type=SIZE, help="Limit reading from the disk to this much a second, as 10M."),
+    click.option("--io-write", type=SIZE, help="Limit writing to the disk to this much a second, as 10M."),
     click.option("--processes", type=ONE_OR_MORE, metavar="N", help="Limit processes and threads."),
     click.option("--open-files", type=OPEN_FILES, metavar="N", help="Limit open files of each process."),
     click.option("--output-limit", type=SIZE, help="Keep at most this much output, as 1G."),
@@ -61,6 +63,8 @@ def job_request(program: str, args: Sequence[str], options: Mapping[str, Any]) -
             open_files=options["open_files"],
             output_bytes=options["output_limit"],
             cpu_millis=None if cpu is None else max(1, round(cpu * 1000)),
+            io_read_bps=options["io_read"],
+            io_write_bps=options["io_write"],
         ),
     )
 

@@ -70,6 +70,9 @@ class Limits:
     output_bytes: int | None = None
     output_policy: OutputPolicy | None = None
     cpu_millis: int | None = None
+    io_read_bps: int | None = None
+    """Bytes a second that the whole job reads from the disk of its working directory."""
+    io_write_bps: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

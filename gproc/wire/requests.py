@@ -44,6 +44,8 @@ _BOUNDS = {
     6: "core_bytes",
     7: "output_bytes",
     9: "cpu_millis",
+    10: "io_read_bps",
+    11: "io_write_bps",
 }
 
 

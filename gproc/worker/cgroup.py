@@ -13,9 +13,9 @@ from pathlib import Path
 from gproc.errors import StartFailed
 from gproc.model import Usage
 
-__all__ = ["JobCgroup", "delegated_subtree", "prepare_subtree"]
+__all__ = ["JobCgroup", "delegated_subtree", "disk_of", "prepare_subtree", "was_taken"]
 
-_WANTED = ("cpu", "memory", "pids")
+_WANTED = ("cpu", "io", "memory", "pids")
 
 
 def delegated_subtree() -> Path | None:
@@ -52,6 +52,20 @@ def prepare_subtree(root: Path) -> Path:
     return jobs
 
 
+def disk_of(directory: str, devices: Path = Path("/sys/dev/block")) -> str:
+    """Return the disk that holds *directory*, as ``8:0``: the whole one, for the kernel bounds no partition of it.
+
+    Empty if the directory is not there, or its file system is on no single block device.
+    """
+    try:
+        number = os.stat(directory).st_dev
+        device = (devices / f"{os.major(number)}:{os.minor(number)}").resolve(strict=True)
+    except OSError:
+        return ""
+    whole = device.parent if (device / "partition").exists() else device
+    return next(iter(_lines(whole / "dev")), "")
+
+
 class JobCgroup:
     """The cgroup of one job."""
 
@@ -77,7 +91,7 @@ class JobCgroup:
                 taken = file.read_text().strip()
             except OSError as error:
                 raise StartFailed(f"{name}: cannot be set: {error.strerror}", error.errno or 0) from error
-            if taken != content and not _rounded_to_pages(content, taken):
+            if not was_taken(content, taken):
                 raise StartFailed(f"{name}: asked for {content}, the kernel took {taken}")
 
     def kill(self) -> None:
@@ -115,9 +129,21 @@ def _counter(file: Path, name: str) -> int | None:
     return next((int(line.split()[1]) for line in _lines(file) if line.startswith(f"{name} ")), None)
 
 
+def was_taken(asked: str, taken: str) -> bool:
+    """Whether the kernel has *taken* what was *asked*: just that, the whole pages of it, or a line that says it."""
+    return taken == asked or _rounded_to_pages(asked, taken) or _is_line_of(taken, asked)
+
+
 def _rounded_to_pages(asked: str, taken: str) -> bool:
     page = os.sysconf("SC_PAGESIZE")
     return asked.isdecimal() and taken.isdecimal() and int(asked) // page * page == int(taken)
+
+
+def _is_line_of(taken: str, asked: str) -> bool:
+    """Whether *asked*, as ``8:0 rbps=1024``, is what a line of *taken* says; that one names the other keys, too."""
+    device, *wanted = asked.split()
+    lines = (line.split() for line in taken.splitlines())
+    return bool(wanted) and any(line[:1] == [device] and set(wanted) <= set(line) for line in lines)
 
 
 def _is_delegated(path: Path) -> bool:

@@ -23,12 +23,15 @@ class LimitPlan:
 
     rlimits: tuple[tuple[int, int], ...]
     cgroup_files: tuple[tuple[str, str], ...]
-    """Names and contents of files in the job's cgroup."""
+    """Names and contents of files in the job's cgroup; of ``io.max``, one line of it."""
     report: dict[str, str]
 
 
-def plan_limits(limits: Limits, *, controllers: frozenset[str], is_root: bool) -> LimitPlan:
-    """Return how *limits* are held with these cgroup *controllers*, for a job that runs as root or not."""
+def plan_limits(limits: Limits, *, controllers: frozenset[str], is_root: bool, disk: str = "") -> LimitPlan:
+    """Return how *limits* are held with these cgroup *controllers*, for a job that runs as root or not.
+
+    *disk* is the block device behind the job's directory, as ``8:0``; empty if there is none.
+    """
     rlimits = [(resource.RLIMIT_CORE, limits.core_bytes or 0)]
     files: list[tuple[str, str]] = []
     report: dict[str, str] = {}
@@ -54,10 +57,25 @@ def plan_limits(limits: Limits, *, controllers: frozenset[str], is_root: bool) -
     elif limits.processes is not None:
         rlimits.append((resource.RLIMIT_NPROC, limits.processes))
         report["processes"] = _ROOT_IS_FREE if is_root else f"{ENFORCED}: counts all processes of the job's user"
-    return LimitPlan(rlimits=tuple(rlimits), cgroup_files=tuple(files), report=report)
+    speeds, how = _speeds(limits, disk if "io" in controllers else None)
+    return LimitPlan(rlimits=tuple(rlimits), cgroup_files=(*files, *speeds), report=report | how)
+
+
+def _speeds(limits: Limits, disk: str | None) -> tuple[tuple[tuple[str, str], ...], dict[str, str]]:
+    """Return what bounds the speed of *disk* (None: without the controller), and what to tell about it."""
+    wanted = {name: speed for name in _SPEEDS if (speed := getattr(limits, name)) is not None}
+    if not wanted:
+        return (), {}
+    if not disk:
+        return (), dict.fromkeys(wanted, _NO_IO if disk is None else _NO_DISK)
+    line = " ".join([disk, *(f"{_SPEEDS[name]}={speed}" for name, speed in wanted.items())])
+    return (("io.max", line),), dict.fromkeys(wanted, ENFORCED)
 
 
 _ROOT_IS_FREE = "unavailable: the kernel does not hold root to it without a cgroup v2 pids controller"
+_NO_IO = "unavailable: needs a cgroup v2 io controller"
+_NO_DISK = "unavailable: the job's directory is not on a disk that the kernel can name (tmpfs, overlay, network)"
+_SPEEDS = {"io_read_bps": "rbps", "io_write_bps": "wbps"}
 _RLIMITS = {
     "memory_bytes": resource.RLIMIT_AS,
     "open_files": resource.RLIMIT_NOFILE,

@@ -109,6 +109,8 @@ requests = st.builds(
         output_bytes=bounds,
         output_policy=st.none() | st.sampled_from(OutputPolicy),
         cpu_millis=st.none() | st.integers(1, 2**32 - 1),
+        io_read_bps=bounds,
+        io_write_bps=bounds,
     ),
 )
 statuses = st.builds(

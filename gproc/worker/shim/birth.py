@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from gproc.model import JobSpec
-from gproc.worker.cgroup import JobCgroup
+from gproc.worker.cgroup import JobCgroup, disk_of
 from gproc.worker.launch import JOB_VARIABLE, Launch, LaunchError, clean_environment, explain, launch
 from gproc.worker.limits import LimitPlan, plan_limits
 
@@ -33,7 +33,8 @@ def bring_to_life(spec: JobSpec, *, stdout: int, stderr: int) -> Born:
     """
     cgroup, controllers = _make_cgroup(spec.cgroup)
     runs_as_root = (spec.run_as.uid if spec.run_as else os.geteuid()) == 0
-    limits = plan_limits(spec.request.limits, controllers=controllers, is_root=runs_as_root)
+    disk = disk_of(_home_and_directory(spec)[1]) if "io" in controllers else ""
+    limits = plan_limits(spec.request.limits, controllers=controllers, is_root=runs_as_root, disk=disk)
     if spec.request.limits.core_bytes is None:
         # For the shim as well: then nothing is left to be set in the child, and it is launched faster.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -56,12 +57,12 @@ def bring_to_life(spec: JobSpec, *, stdout: int, stderr: int) -> Born:
 
 def _plan(spec: JobSpec, standard: tuple[int, int, int], limits: LimitPlan, cgroup: JobCgroup | None) -> Launch:
     request, run_as = spec.request, spec.run_as
-    home = run_as.home if run_as else own_home()
+    home, directory = _home_and_directory(spec)
     return Launch(
         command=request.command,
         args=request.args,
         env=clean_environment(home, request.env) | {JOB_VARIABLE: spec.id},
-        directory=_directory(home, request.working_directory),
+        directory=directory,
         stdin=standard[0],
         stdout=standard[1],
         stderr=standard[2],
@@ -92,7 +93,8 @@ def own_home() -> str:
         return "/"
 
 
-def _directory(home: str, wanted: str) -> str:
+def _home_and_directory(spec: JobSpec) -> tuple[str, str]:
+    home, wanted = spec.run_as.home if spec.run_as else own_home(), spec.request.working_directory
     if wanted:
-        return str(Path(home, wanted))
-    return home if Path(home).is_dir() else "/"
+        return home, str(Path(home, wanted))
+    return home, home if Path(home).is_dir() else "/"

@@ -35,6 +35,8 @@ FULL_REQUEST = JobRequest(
         output_bytes=7,
         output_policy=OutputPolicy.STOP,
         cpu_millis=8,
+        io_read_bps=9,
+        io_write_bps=10,
     ),
 )
 

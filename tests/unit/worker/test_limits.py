@@ -14,9 +14,11 @@ EVERYTHING = Limits(
     core_bytes=50,
     output_bytes=60,
     cpu_millis=1500,
+    io_read_bps=1000,
+    io_write_bps=2000,
 )
 NONE: frozenset[str] = frozenset()
-ALL = frozenset({"memory", "pids", "cpu"})
+ALL = frozenset({"memory", "pids", "cpu", "io"})
 
 
 def test_f4_without_limits_a_job_only_leaves_no_core() -> None:
@@ -39,6 +41,8 @@ def test_f4_each_limit_is_reported_as_it_is_held_without_cgroups() -> None:
         "core_bytes",
         "output_bytes",
         "cpu_millis",
+        "io_read_bps",
+        "io_write_bps",
     }
     assert plan.report["cpu_millis"].startswith("unavailable: ")
 
@@ -50,12 +54,24 @@ def test_f4_root_is_told_that_the_number_of_processes_is_not_held() -> None:
 
 
 def test_f4_with_controllers_the_job_is_held_as_a_whole() -> None:
-    plan = plan_limits(EVERYTHING, controllers=ALL, is_root=True)
+    plan = plan_limits(EVERYTHING, controllers=ALL, is_root=True, disk="8:0")
     assert dict(plan.cgroup_files) == {
         "memory.max": str(2**30),
         "memory.oom.group": "1",
         "cpu.max": "150000 100000",
         "pids.max": "10",
+        "io.max": "8:0 rbps=1000 wbps=2000",
     }
     assert resource.RLIMIT_NPROC not in dict(plan.rlimits)
     assert set(plan.report.values()) == {ENFORCED}
+
+
+def test_f4_only_the_direction_that_was_asked_for_is_bounded() -> None:
+    plan = plan_limits(Limits(io_write_bps=5), controllers=ALL, is_root=True, disk="259:0")
+    assert (plan.cgroup_files, plan.report) == ((("io.max", "259:0 wbps=5"),), {"io_write_bps": ENFORCED})
+
+
+def test_f4_a_directory_that_is_on_no_disk_is_told() -> None:
+    plan = plan_limits(Limits(io_read_bps=5), controllers=ALL, is_root=True)
+    assert plan.cgroup_files == ()
+    assert plan.report["io_read_bps"].startswith("unavailable: the job's directory is not on a disk")

@@ -151,6 +151,16 @@ class Limits(betterproto.Message):
     Processor share of the whole job in thousandths of one processor, where a cgroup can hold it.
     """
 
+    io_read_bps: int = betterproto.uint64_field(10)
+    """
+    Bytes a second that the whole job may read from the disk of its working directory, where a cgroup can hold it.
+    """
+
+    io_write_bps: int = betterproto.uint64_field(11)
+    """
+    Bytes a second that the whole job may write to the disk of its working directory, where a cgroup can hold it.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class JobRequest(betterproto.Message):
