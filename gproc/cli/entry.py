@@ -13,11 +13,11 @@ import sys
 from contextlib import suppress
 from typing import NoReturn, TextIO
 
-__all__ = ["main"]
+__all__ = ["main", "settle_heap"]
 
 _INTERRUPTED = 130
 _GARBAGE_AFTER = 20_000
-"""Objects made before the first look for cycles; Python's 700 means a hundred looks while modules are imported."""
+"""How many objects are made between two looks for cycles; at Python's 700 they would be many and find nothing."""
 _NAMES = {1: "standard output", 2: "standard error"}
 
 
@@ -34,7 +34,7 @@ class _Named(io.FileIO):
 
 def main() -> NoReturn:
     """Run the command line of this process, and end the process with its exit code."""
-    gc.set_threshold(_GARBAGE_AFTER)
+    gc.disable()  # what is imported is no garbage: see `settle_heap`
     is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else whoever started us wants it ignored
     if is_ours:
         signal.signal(signal.SIGINT, _leave)
@@ -51,6 +51,16 @@ def main() -> NoReturn:
         signal.signal(signal.SIGINT, _leave)
     _close_streams()
     os._exit(code)  # taking the interpreter apart takes as long as many a request
+
+
+def settle_heap() -> None:
+    """Look for cycles from now on, but never in what there is already: modules stay.
+
+    To be called once everything is imported, by whatever may take longer than an answer.
+    """
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_AFTER)
+    gc.enable()
 
 
 def _leave(_signum: int, _frame: object) -> None:

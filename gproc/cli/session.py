@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gproc.cli.console import note
+from gproc.cli.entry import settle_heap
 from gproc.errors import CertificateRefused, InvalidArgument, JobNotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def run_async(action: Coroutine[Any, Any, Result], *, cleans_up: bool = False) -
     signal did. What comes first counts: a second SIGTERM changes nothing, and neither does a second Ctrl-C if the
     action *cleans_up*.
     """
+    settle_heap()
     received: list[Signals] = []
     signals = (SIGINT, SIGTERM, SIGHUP) if cleans_up else (SIGTERM, SIGHUP)
     try:

@@ -6,8 +6,9 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from gproc.config import _toml
 from gproc.errors import ConfigError
@@ -37,16 +38,14 @@ MEANINGS = {
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A value and its source, in words for people: ``--addr``, ``GPROC_ADDR``, ``context 'prod' in …``."""
 
     value: str
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(NamedTuple):
     """A named way to a server; what it leaves out must come from elsewhere."""
 
     name: str
@@ -56,12 +55,11 @@ class Context:
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContextFile:
+class ContextFile(NamedTuple):
     """The client's configuration file, read."""
 
     path: Path
-    contexts: Mapping[str, Context] = field(default_factory=dict)
+    contexts: Mapping[str, Context] = MappingProxyType({})
     current: str | None = None
 
     def get(self, name: str, *, asked_by: str) -> Context:
@@ -75,23 +73,22 @@ class ContextFile:
         """Return the file with *context* in it; the first one also becomes the current one."""
         if re.fullmatch(_NAME, context.name, re.ASCII) is None:
             raise ConfigError(f"context {context.name!r}: a name is 1 to 64 letters, digits or any of . _ @ -")
-        return replace(self, contexts={**self.contexts, context.name: context}, current=self.current or context.name)
+        return self._replace(contexts={**self.contexts, context.name: context}, current=self.current or context.name)
 
     def without_context(self, name: str) -> ContextFile:
         """Return the file without the context called *name*; raise `ConfigError` if it is not there."""
         self.get(name, asked_by="to be removed")
         left = {other: context for other, context in self.contexts.items() if other != name}
-        return replace(self, contexts=left, current=None if self.current == name else self.current)
+        return self._replace(contexts=left, current=None if self.current == name else self.current)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """The settings of one command, each with its source."""
 
     values: Mapping[str, Setting]
+    path: Path
     context: Setting | None = None
     """The context that was chosen, and by whom."""
-    path: Path
 
     def get(self, name: str) -> Setting | None:
         """Return the setting, or None if nobody gave it."""

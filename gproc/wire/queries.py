@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from signal import Signals
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gproc.model import JobId, JobState
 from gproc.model.units import parse_signal
@@ -30,8 +30,7 @@ USUAL_PAGE = 100
 LARGEST_PAGE = 1_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopQuery:
+class StopQuery(NamedTuple):
     """Which job to stop, and how; None means as the job was started with."""
 
     job_id: JobId
@@ -39,8 +38,7 @@ class StopQuery:
     grace: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignalQuery:
+class SignalQuery(NamedTuple):
     """Which job to signal."""
 
     job_id: JobId

@@ -8,7 +8,6 @@ absent if they are as proto3 has them by default.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gproc.model import JobStatus, Usage
@@ -28,8 +27,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Some jobs, newest first, and the token of the page after them; empty on the last."""
 
     jobs: tuple[JobStatus, ...]

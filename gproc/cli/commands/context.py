@@ -41,8 +41,6 @@ def add(ctx: click.Context, /, name: str, **given: str | None) -> int:
 
     The first one becomes the current one.
     """
-    from dataclasses import replace
-
     from gproc.config import CONTEXT_FIELDS, Context, save_contexts
 
     file = _file()
@@ -53,7 +51,7 @@ def add(ctx: click.Context, /, name: str, **given: str | None) -> int:
     if values["addr"]:
         _check_address(values["addr"])
     known = {field: _absolute(field, value) for field, value in values.items() if value}
-    changed = file.with_context(replace(file.contexts.get(name, Context(name=name)), **known))
+    changed = file.with_context(file.contexts.get(name, Context(name=name))._replace(**known))
     save_contexts(changed)
     for field in CONTEXT_FIELDS[1:]:
         if field in known and not Path(known[field]).exists():
@@ -66,12 +64,10 @@ def add(ctx: click.Context, /, name: str, **given: str | None) -> int:
 @_NAME
 def use(name: str) -> int:
     """Make a context the current one."""
-    from dataclasses import replace
-
     from gproc.config import save_contexts
 
     file = _file()
-    save_contexts(replace(file, current=file.get(name, asked_by="context use").name))
+    save_contexts(file._replace(current=file.get(name, asked_by="context use").name))
     return 0
 
 

@@ -35,8 +35,10 @@ def command(ctx: click.Context, /, **options: Any) -> int:
     --addr localhost:0 takes a free port; "listening on HOST:PORT" on standard error says when it is ready. SIGTERM
     ends it, and running jobs go on; SIGHUP makes it read its certificates and its configuration again.
     """
+    from gproc.cli.entry import settle_heap
     from gproc.server import run, serve
 
+    settle_heap()
     settings = settings_of(ctx)
 
     def load() -> ServeOptions:

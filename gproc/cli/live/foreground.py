@@ -71,9 +71,9 @@ def _telling_that_it_goes_on(job: Job, output: Output, was_stopped: Callable[[],
 
 def _tell_ending(status: JobStatus) -> None:
     """Tell why the job ended, unless it did so by itself: the exit code alone does not say who stopped it."""
-    from gproc.cli.render.jobs import outcome
-
     if status.state in (JobState.STOPPED, JobState.TIMED_OUT, JobState.LOST):
+        from gproc.cli.render.jobs import outcome
+
         by = f" by {status.stopped_by}" if status.stopped_by else ""
         why = f": {status.reason}" if status.reason else ""
         note(f"the job is over: {outcome(status)}{by}{why}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gproc.cli.render.escape import TerminalFilter
 from gproc.model import Chunk
 from gproc.model.document import format_time
 
@@ -23,6 +22,8 @@ class Safe:
     """Lets colours, newlines, tabs and carriage returns through; resets the colour at the end."""
 
     def __init__(self) -> None:
+        from gproc.cli.render.escape import TerminalFilter
+
         self._filter = TerminalFilter()
 
     def __call__(self, chunk: Chunk | None) -> bytes:

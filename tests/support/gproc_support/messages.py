@@ -57,7 +57,8 @@ def event_message(event: OutputEvent) -> messages.JobOutput:
 
 def fields_by_name(value: Any) -> dict[str, Any]:
     """Return what *value* says besides the defaults of proto3."""
-    found = {_RENAMED.get(field.name, field.name): getattr(value, field.name) for field in fields(value)}
+    names = [field.name for field in fields(value)] if is_dataclass(value) else value._fields
+    found = {_RENAMED.get(name, name): getattr(value, name) for name in names}
     return {name: _plain(name, part) for name, part in found.items() if part is not None}
 
 

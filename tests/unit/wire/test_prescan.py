@@ -52,9 +52,9 @@ def test_unknown_fields_cost_linear_time() -> None:
     def cost(data: bytes) -> float:
         best = 1.0
         for _ in range(5):
-            started = time.perf_counter()
+            started = time.process_time()
             assert scan(data, REQUEST, BOUNDS) == b""
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.process_time() - started)
         return best
 
     assert cost(large) < 40 * cost(small)
