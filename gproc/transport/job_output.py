@@ -10,7 +10,7 @@ The numbers are those of ``proto/gproc/v1/jobs.proto``; a property test holds th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["MalformedOutput", "OutputFields", "decode_output", "encode_output_head"]
 
@@ -26,8 +26,7 @@ class MalformedOutput(ValueError):
     """These bytes are not a `JobOutput`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputFields:
+class OutputFields(NamedTuple):
     """The fields of one `JobOutput`, as they came."""
 
     data: memoryview

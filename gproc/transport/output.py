@@ -9,12 +9,13 @@ other end.
 from __future__ import annotations
 
 import time
-from typing import Any
-
-from grpclib import client, server
+from typing import TYPE_CHECKING, Any
 
 from gproc.transport.connection import ServerConnection
 from gproc.transport.streams import BURST, HEAD, GuardedStream
+
+if TYPE_CHECKING:
+    from grpclib import client, server
 
 __all__ = ["connection_of", "output_room", "recv_output", "send_output"]
 

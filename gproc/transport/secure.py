@@ -63,6 +63,7 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._state = _State.SHAKING
         self._protocol: asyncio.BufferedProtocol | None = None
         self._pipe: asyncio.Transport | None = None
+        self._small = bytearray()  # what was written in this turn of the loop
         self._is_over = False  # whether nothing more can be read
         self._error: Exception | None = None
         self._shutdown: asyncio.TimerHandle | None = None
@@ -148,20 +149,23 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
     # What the protocol calls
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypt and send *data*, or keep what the socket does not take; nothing happens when it is closing."""
-        self.writelines((data,))
+        """Send *data* at the end of this turn of the loop, with all else that is written until then.
 
-    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Encrypt and send the pieces one after the other, without joining them."""
+        Headers, a message and trailers so are one record of TLS, one call of the system, and wake the peer once.
+        Nothing happens when it is closing.
+        """
         if self._state is not _State.OPEN:
             return
-        try:
-            for data in list_of_data:
-                self._encrypt(memoryview(data))
-        except tls.SSLError as error:
-            self._error = error
-            self.abort()
-        self._flush()
+        if not self._small:
+            asyncio.get_running_loop().call_soon(self._send_small)
+        self._small += data
+        if len(self._small) >= _RECORD:
+            self._send_small()
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Send the pieces now, one after the other, without joining them."""
+        self._send_small()
+        self._send(list_of_data)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Say how much may wait for the socket before the protocol is told to pause."""
@@ -184,6 +188,7 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
             if self._state is _State.SHAKING:
                 self.abort()
             return
+        self._send_small()
         self._state = _State.CLOSING
         self._shutdown = asyncio.get_running_loop().call_later(self._shutdown_timeout, self.abort)
         with suppress(tls.SSLError):
@@ -264,7 +269,7 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
                 filled += count
                 if count < _RECORD:
                     self._is_over = not count
-                    break
+                    return filled, bool(self._incoming.pending or self._tls.pending())
         except tls.SSLWantReadError:
             return filled, False
         except tls.SSLEOFError:
@@ -285,6 +290,22 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
             pass  # it hung up without a word, or makes no sense
         if self._pipe is not None:
             self._pipe.close()
+
+    def _send_small(self) -> None:
+        if self._small:
+            small, self._small = self._small, bytearray()
+            self._send((small,))
+
+    def _send(self, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
+        if self._state is not _State.OPEN:
+            return
+        try:
+            for piece in pieces:
+                self._encrypt(memoryview(piece))
+        except tls.SSLError as error:
+            self._error = error
+            self.abort()
+        self._flush()
 
     def _encrypt(self, data: memoryview) -> None:
         for start in range(0, len(data), _BURST):

@@ -31,6 +31,7 @@ class Ear(asyncio.BufferedProtocol):
         self.can_write = asyncio.Event()
         self.can_write.set()
         self.was_told = asyncio.Event()
+        self.times_told = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -43,6 +44,7 @@ class Ear(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.heard += self.buffer[:nbytes]
         self.was_told.set()
+        self.times_told += 1
 
     async def has_heard(self, count: int) -> None:
         while len(self.heard) < count:
@@ -120,6 +122,28 @@ async def test_pieces_arrive_one_after_the_other(tls: Any, pieces: list[bytes]) 
         secure.writelines(pieces)
         said = b"".join(pieces)
         assert await asyncio.wait_for(reader.readexactly(len(said)), PATIENCE) == said
+
+
+async def test_what_is_written_in_one_turn_of_the_loop_arrives_together(tls: Any) -> None:
+    ours, theirs = Ear(), Ear()
+    async with served(tls, ours) as (server, sock):
+        client = secured(tls.client(), theirs, server_hostname="localhost")
+        await asyncio.get_running_loop().create_connection(lambda: client, sock=sock)
+        await asyncio.gather(server.shake(PATIENCE), client.shake(PATIENCE))
+        for piece in (b"headers", b"message", b"trailers"):
+            server.write(piece)
+        await asyncio.wait_for(theirs.has_heard(22), PATIENCE)
+        assert theirs.heard == b"headersmessagetrailers"
+        assert theirs.times_told == 1
+        client.abort()
+
+
+async def test_what_was_written_before_pieces_arrives_before_them(tls: Any) -> None:
+    async with connected(tls, Ear()) as (secure, reader, _):
+        secure.write(b"headers")
+        secure.writelines([b"head", b"data"])
+        secure.write(b"trailers")
+        assert await asyncio.wait_for(reader.readexactly(23), PATIENCE) == b"headersheaddatatrailers"
 
 
 async def test_everything_written_before_the_end_arrives(tls: Any) -> None:
