@@ -51,6 +51,7 @@ from gproc.store.retention import expired
 from gproc.worker import recovery
 from gproc.worker.attachment import Attachment
 from gproc.worker.cgroup import delegated_subtree, prepare_subtree
+from gproc.worker.holder import stop_unreachable
 from gproc.worker.launcher import Launcher
 from gproc.worker.link import ShimLink
 from gproc.worker.output import Room, follow
@@ -307,14 +308,15 @@ class Supervisor:
         """Stop a job and all that it started; return its final status.
 
         The job gets *signal*, and after *grace* SIGKILL; both as it was started with unless given. A finished job is
-        left alone. If something cannot be killed, the status that says so is returned a few seconds after the grace.
+        left alone. A shim that cannot be reached because its socket was deleted stops its job as it was started with.
+        If something cannot be killed, the status that says so is returned a few seconds after the grace.
         Stopping again with a shorter grace shortens it. Cancelling does not take the stop back.
         """
         entry = self._registry.get(job_id, owner)
         await self._started(entry)
         policy = StopPolicy(signal=signal or entry.stop.signal, grace=entry.stop.grace if grace is None else grace)
         seconds = policy.grace.total_seconds()
-        if not entry.status.is_final:
+        if not entry.status.is_final and not await self._stop_unreachable(entry):
             await self._ask(entry, "stop", signal=policy.signal.name, grace=seconds, by=owner or LOCAL)
         try:
             async with asyncio.timeout(seconds + _BEYOND_GRACE_SECONDS):
@@ -348,6 +350,10 @@ class Supervisor:
             raise JobRunning(f"job {job_id}: is {entry.status.state.value}; stop it first with `gproc stop {job_id}`")
         self._registry.discard(entry)
         await self._tasks.thread(self._state.delete, job_id)
+
+    async def _stop_unreachable(self, entry: Entry) -> bool:
+        """Whether the shim of *entry* could only be told by a signal to stop its job, and was."""
+        return entry.link is None and await self._tasks.thread(stop_unreachable, self._state.job(entry.id))
 
     async def _ask(self, entry: Entry, what: str, **details: object) -> tuple[int, str]:
         """Ask a job's shim for *what*; a job that ends meanwhile is no such process."""

@@ -439,3 +439,39 @@ async def test_a_watch_of_named_jobs_ends_with_them(supervisor: Supervisor) -> N
     async with asyncio.timeout(20), aclosing(supervisor.watch(jobs)) as statuses:
         last = {status.id: status.exit_code async for status in statuses}
     assert last == dict(zip(jobs, (1, 2), strict=True))
+
+
+async def test_e9_a_running_job_whose_socket_was_deleted_can_be_stopped_after_a_restart(
+    state_dir: Path, mark: str
+) -> None:
+    async with keeper(state_dir) as victim:
+        started = await victim.ask(start=["sleep", "1000"], env={"M": mark})
+        await victim.kill()
+    (state_dir / "jobs" / started.id / "shim.sock").unlink()
+    async with asyncio.timeout(30), supervised(state_dir) as supervisor:
+        assert (supervisor.status(started.id).state, len(living(mark))) == (JobState.RUNNING, 1)
+        status = await supervisor.stop(started.id)
+        assert (status.state, status.signal) == (JobState.STOPPED, "SIGTERM")
+        assert status.reason == "stopped because its shim was told to end"
+        assert living(mark) == []
+
+
+async def test_b7_a_stranger_whose_number_is_in_the_record_gets_no_signal_for_a_shim_without_socket(
+    state_dir: Path,
+) -> None:
+    async with keeper(state_dir) as victim:
+        started = await victim.ask(start=["sleep", "1000"])
+        await victim.kill()
+    directory = state_dir / "jobs" / started.id
+    (directory / "shim.sock").unlink()
+    stranger = await asyncio.create_subprocess_exec("sleep", "1000")
+    try:
+        with opened(directory) as fd:
+            record = read_record("status.json", dir_fd=fd)
+            write_record("status.json", record | {"shim": record["shim"] | {"pid": stranger.pid}}, dir_fd=fd)
+        async with asyncio.timeout(30), supervised(state_dir) as supervisor:
+            assert (await supervisor.stop(started.id)).state is JobState.STOPPED
+        assert is_living(stranger.pid)
+    finally:
+        stranger.kill()
+        await stranger.wait()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gproc.errors import StateError
 from gproc.model import JobId
+from gproc.worker import holder
 from gproc.worker.tree import children
 
 __all__ = [
@@ -95,31 +96,11 @@ def frozen_shim(state_dir: Path, job_id: JobId) -> Iterator[int]:
 
 def holder_of_lock(path: Path) -> int:
     """Return the process that holds the flock(2) of *path*; raise `NotProvenError` if there is none."""
-    try:
-        about = path.stat()
-    except OSError as error:
-        raise NotProvenError(f"{path}: {error.strerror}; nobody can be proven by it") from error
-    for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
-        _, _, rest = line.partition(": ")
-        fields = rest.split()
-        # "1: FLOCK  ADVISORY  WRITE 4711 fe:00:131073 0 EOF"; those who wait begin with "->".
-        if fields[:1] == ["FLOCK"] and int(fields[4].rpartition(":")[2]) == about.st_ino:
-            pid = int(fields[3])
-            if _has_open(pid, about):
-                return pid
-    raise NotProvenError(f"{path}: nobody holds its lock")
-
-
-def _has_open(pid: int, about: os.stat_result) -> bool:
-    """Whether the process has the file open: inodes of two file systems may be equal."""
-    try:
-        for fd in Path(f"/proc/{pid}/fd").iterdir():
-            found = fd.stat()
-            if (found.st_dev, found.st_ino) == (about.st_dev, about.st_ino):
-                return True
-    except OSError:
-        return False
-    return False
+    pid = holder.holder_of_lock(path)
+    if pid is None:
+        reason = "nobody holds its lock" if path.exists() else "is not there; nobody can be proven by it"
+        raise NotProvenError(f"{path}: {reason}")
+    return pid
 
 
 def _until_stopped(pid: int) -> None:

@@ -1,0 +1,74 @@
+"""Who holds a lock, and signals to nobody else.
+
+A shim holds the lock of its job's ``spec.json`` from its first moment to its last. So whoever holds it is the shim,
+whatever became of its socket; a process id from a record alone proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["holder_of_lock", "signal_holder", "stop_unreachable"]
+
+
+def stop_unreachable(directory: Path) -> bool:
+    """Have a shim whose socket is gone stop its job as it was started to be stopped; return whether it was told.
+
+    A shim that can be reached by its socket, even if it does not answer, is left alone.
+    """
+    return not (directory / "shim.sock").is_socket() and signal_holder(directory / "spec.json", signal.SIGTERM)
+
+
+def signal_holder(path: Path, number: signal.Signals) -> bool:
+    """Send a signal to the process that holds the lock of *path*; return whether there was one.
+
+    It is looked for twice, before and after it is held by a descriptor, so its number cannot have come to mean another.
+    Raises `PermissionError` if it may not be signalled.
+    """
+    pid = holder_of_lock(path)
+    if pid is None:
+        return False
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if holder_of_lock(path) != pid:
+            return False
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, number)
+            return True
+        return False
+    finally:
+        os.close(pidfd)
+
+
+def holder_of_lock(path: Path) -> int | None:
+    """Return the process that holds the flock(2) of *path*; None if there is none, or none that can be proven."""
+    try:
+        about = path.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+        _, _, rest = line.partition(": ")
+        fields = rest.split()
+        # "1: FLOCK  ADVISORY  WRITE 4711 fe:00:131073 0 EOF"; those who wait begin with "->".
+        if fields[:1] == ["FLOCK"] and int(fields[4].rpartition(":")[2]) == about.st_ino:
+            pid = int(fields[3])
+            if _has_open(pid, about):
+                return pid
+    return None
+
+
+def _has_open(pid: int, about: os.stat_result) -> bool:
+    """Whether the process has the file open: inodes of two file systems may be equal."""
+    with suppress(OSError):
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                found = fd.stat()
+                if (found.st_dev, found.st_ino) == (about.st_dev, about.st_ino):
+                    return True
+    return False

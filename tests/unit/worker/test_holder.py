@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE, Popen
+
+from gproc.worker.holder import holder_of_lock, signal_holder, stop_unreachable
+
+HOLD = """
+import fcntl, os, sys, time
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print()
+time.sleep(60)
+"""
+
+
+@contextmanager
+def held(path: Path) -> Iterator[Popen[bytes]]:
+    """Have another process hold the lock of *path*."""
+    path.touch()
+    with Popen([sys.executable, "-u", "-c", HOLD, str(path)], stdout=PIPE) as process:
+        assert process.stdout is not None
+        try:
+            process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_holder_of_a_lock_is_named_and_signalled(tmp_path: Path) -> None:
+    with held(tmp_path / "spec.json") as process:
+        assert holder_of_lock(tmp_path / "spec.json") == process.pid
+        assert signal_holder(tmp_path / "spec.json", signal.SIGTERM)
+        assert process.wait(10) == -signal.SIGTERM
+        assert not signal_holder(tmp_path / "spec.json", signal.SIGTERM)
+
+
+def test_b7_who_has_a_file_open_without_its_lock_is_not_signalled(tmp_path: Path) -> None:
+    path = tmp_path / "spec.json"
+    path.touch()
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        assert holder_of_lock(path) is None
+        assert not signal_holder(path, signal.SIGKILL)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        assert holder_of_lock(path) == os.getpid()
+    finally:
+        os.close(fd)
+
+
+def test_a_file_that_is_not_there_is_held_by_nobody(tmp_path: Path) -> None:
+    assert holder_of_lock(tmp_path / "gone") is None
+
+
+def test_a_shim_that_listens_is_not_signalled_even_if_it_does_not_answer(tmp_path: Path) -> None:
+    with held(tmp_path / "spec.json") as process, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "shim.sock"))
+        assert not stop_unreachable(tmp_path)
+        assert process.poll() is None
+        (tmp_path / "shim.sock").unlink()
+        assert stop_unreachable(tmp_path)
+        assert process.wait(10) == -signal.SIGTERM
