@@ -230,14 +230,12 @@ def _lock(dir_fd: int) -> Iterator[bool]:
 
 def _lost(stored: _Stored, dir_fd: int, reason: str) -> JobStatus:
     status = stored.status or pending_status(stored.spec)
-    if stored.problem is not None:
-        reason = f"how it ended cannot be known: its record is {stored.problem}"
-    elif stored.status is None:
-        reason = "the server or its shim ended while it was being started; whether it ran cannot be known"
     try:
         size = stored_extent(dir_fd=dir_fd).end
     except OSError:
         size = status.output_bytes
+    if stored.status is None:
+        reason = _why_unknown(stored.problem, size)
     created = status.created_at or datetime.now(UTC)
     return replace(
         status,
@@ -248,6 +246,15 @@ def _lost(stored: _Stored, dir_fd: int, reason: str) -> JobStatus:
         exit_code=None,
         signal="",
     )
+
+
+def _why_unknown(problem: Exception | None, output_bytes: int) -> str:
+    """Return what is wrong with the status record of a job, and what is known of the job all the same."""
+    if problem is None and not output_bytes:
+        return "the server or its shim ended while it was being started; whether it ran cannot be known"
+    known = f"it ran and wrote at least {output_bytes} bytes; " if output_bytes else ""
+    what = "is missing" if problem is None else f"cannot be read ({problem})"
+    return f"{known}how it ended cannot be known, because its status record {what}"
 
 
 def _kill_remains(stored: _Stored) -> None:

@@ -44,6 +44,31 @@ async def test_e6_a_damaged_record_is_kept_beside_the_one_that_says_lost(tmp_pat
 
     status, output = await found_again(tmp_path / "state", job)
     assert (status.state, status.exit_code, output) == (JobState.LOST, None, b"kept\n")
-    assert "damaged" in status.reason
+    known = "it ran and wrote at least 5 bytes; how it ended cannot be known, because its status record cannot be read"
+    assert status.reason.startswith(f"{known} (damaged: ")
     assert record.with_name("status.json.damaged").read_bytes() == damaged
     assert (await found_again(tmp_path / "state", job))[0] == status
+
+
+async def test_e6_a_finished_job_whose_record_is_gone_says_what_is_known_and_what_is_missing(tmp_path: Path) -> None:
+    job = await finished_job(tmp_path / "state")
+    (tmp_path / "state" / "jobs" / job.id / "status.json").unlink()
+
+    status, output = await found_again(tmp_path / "state", job)
+    assert (status.state, status.exit_code, output) == (JobState.LOST, None, b"kept\n")
+    known = "it ran and wrote at least 5 bytes; how it ended cannot be known, because its status record is missing"
+    assert status.reason == known
+
+
+async def test_e6_of_a_job_that_wrote_nothing_it_is_not_said_that_it_ran(tmp_path: Path) -> None:
+    async with Supervisor(tmp_path / "state") as supervisor:
+        job = await supervisor.wait(await supervisor.start("true"))
+    record = tmp_path / "state" / "jobs" / job.id / "status.json"
+    Damage(record, 0).apply()
+
+    status, _ = await found_again(tmp_path / "state", job)
+    assert (status.state, status.exit_code) == (JobState.LOST, None)
+    assert (
+        status.reason
+        == "how it ended cannot be known, because its status record cannot be read (not a record of Gproc)"
+    )
