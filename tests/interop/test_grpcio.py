@@ -6,15 +6,31 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
+from signal import Signals
 from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
 
+from gproc.model import (
+    JobRequest,
+    JobState,
+    JobStatus,
+    Limits,
+    OutputPolicy,
+    OutputRange,
+    StopPolicy,
+    Stream,
+    Usage,
+)
 from gproc.testing import ThreadedServer
+from gproc.wire import ListQuery
+from gproc.wire.requests import list_query_to_bytes, output_range_to_bytes, request_to_bytes
+from gproc.wire.values import status_to_bytes
 
 PROTO = Path(__file__).parents[2] / "proto"
 LIMIT = 20
@@ -206,3 +222,51 @@ def test_it_pages_through_its_jobs_newest_first(alice: Foreigner) -> None:
             break
 
     assert seen == started[::-1]
+
+
+def test_what_our_own_client_asks_is_written_as_everybody_else_writes_it(foreign: SimpleNamespace) -> None:
+    request = JobRequest(
+        command="ping",
+        args=("-c", "", "grüße"),
+        env={"A": "b"},
+        working_directory="/srv",
+        name="n",
+        labels={"k": "v"},
+        request_id="r",
+        timeout=timedelta(seconds=1, microseconds=5),
+        stop=StopPolicy(signal=Signals.SIGINT, grace=timedelta(milliseconds=1)),
+        limits=Limits(memory_bytes=2**40, open_files=64, output_policy=OutputPolicy.STOP, cpu_millis=500),
+    )
+    wanted = OutputRange(offset=7, follow=False, streams=frozenset({Stream.STDERR}), tail_lines=0)
+    for name, encoded in (
+        ("JobRequest", request_to_bytes(request)),
+        ("GetOutputRequest", output_range_to_bytes(("0" * 36, wanted))),
+        ("ListRequest", list_query_to_bytes(ListQuery(states=frozenset(JobState), labels={"k": "v"}))),
+    ):
+        theirs = getattr(foreign.messages, name).FromString(encoded)
+        assert theirs.SerializeToString(deterministic=True) == encoded
+
+    theirs = foreign.messages.JobRequest.FromString(request_to_bytes(request))
+    assert (theirs.command, list(theirs.args), dict(theirs.env)) == ("ping", ["-c", "", "grüße"], {"A": "b"})
+    assert (theirs.timeout.ToTimedelta(), theirs.stop.signal) == (request.timeout, "SIGINT")
+    assert (theirs.limits.memory_bytes, theirs.limits.cpu_millis) == (2**40, 500)
+
+
+def test_a_status_is_written_as_everybody_else_writes_it(foreign: SimpleNamespace) -> None:
+    status = JobStatus(
+        id="0" * 36,
+        owner="alice",
+        state=JobState.EXITED,
+        command="sh",
+        args=("-c", "exit 0"),
+        exit_code=0,
+        created_at=datetime(1969, 12, 31, 23, 59, 59, 5, tzinfo=UTC),
+        output_bytes=2**40,
+        usage=Usage(cpu_seconds=0.25, max_rss_bytes=2**33),
+        limits={"memory_bytes": "enforced"},
+    )
+    encoded = status_to_bytes(status)
+    theirs = foreign.messages.JobStatus.FromString(encoded)
+    assert theirs.SerializeToString(deterministic=True) == encoded
+    assert (theirs.state, theirs.HasField("exit_code")) == (foreign.messages.JOB_STATE_EXITED, True)
+    assert theirs.created_at.ToDatetime(UTC) == status.created_at
