@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from gproc.errors import StateError
 from gproc.model import JobState
@@ -17,6 +18,7 @@ from gproc.store.directory import StateDirectory
 from gproc.worker import recovery
 from gproc.worker.link import ShimLink
 from gproc.worker.registry import Entry
+from gproc.worker.standby import Standby
 from gproc.worker.tasks import Tasks
 
 __all__ = ["Attachment"]
@@ -35,6 +37,7 @@ class Attachment:
         self._state = state
         self._tasks = tasks
         self._changed = changed
+        self._standby = Standby()
 
     async def attach(self, entry: Entry, sock: socket.socket) -> ShimLink:
         """Return the link over *sock*, on which the shim of *entry* is going to speak."""
@@ -42,6 +45,21 @@ class Attachment:
         if not entry.status.is_final:  # a short job may have said all it had to say by now
             entry.link = link
         return link
+
+    def reuse(self, entry: Entry, directory: Path) -> ShimLink | None:
+        """Have a shim that is idle run *entry*; return the link on which it is going to speak, None if there is none.
+
+        That must not be asked of it for a job that is to run as another user, or to dump core: it could not do it.
+        """
+        idle = self._standby.take()
+        if idle is not None:
+            changed = partial(self._heard, entry)
+            entry.link = ShimLink.following(idle, directory, job_id=entry.id, nonce=entry.nonce, changed=changed)
+        return entry.link
+
+    def close(self) -> None:
+        """Let the shims that are idle go."""
+        self._standby.close()
 
     async def adopt(self, entries: Sequence[Entry]) -> None:
         """Find the shims of *entries* again, within one budget for all; the mute ones are asked again later."""
@@ -82,7 +100,7 @@ class Attachment:
         if link.status.is_final:
             entry.extent = replace(link.extent, end=link.status.output_bytes)
             entry.link = None
-            link.close()
+            self._standby.expect(link)
         self._changed(entry)
 
     async def _is_over(self, entry: Entry) -> bool:

@@ -13,6 +13,7 @@ __all__ = [
     "boot_id",
     "forbid_new_privileges",
     "name_process",
+    "oom_score",
     "read_file",
     "set_oom_score",
     "widen_pipe",
@@ -50,6 +51,11 @@ def widen_pipe(fd: int, size: int) -> None:
 def boot_id() -> str:
     """Return what tells this boot of the machine from all others."""
     return read_file("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
+
+
+def oom_score() -> int:
+    """Return what `set_oom_score` sets."""
+    return int(read_file("/proc/self/oom_score_adj"))
 
 
 def set_oom_score(score: int) -> None:

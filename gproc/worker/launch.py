@@ -35,6 +35,7 @@ UMASK = 0o022
 _ALL = 1 << 20
 _WANT_OF_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 _REPORT = struct.Struct("<ii")
+_EVERY_SIGNAL = tuple(map(int, signal.valid_signals()))
 
 
 class Stage(IntEnum):
@@ -107,13 +108,14 @@ def _spawn(plan: Launch, candidates: Sequence[str], argv: list[str]) -> int:
         actions = [
             (os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate((plan.stdin, plan.stdout, plan.stderr))
         ]
-        ignored = [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
-        return _first_of(
-            candidates,
-            lambda file: os.posix_spawn(
-                file, argv, plan.env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=ignored
-            ),
-        )
+
+        def execute(file: str) -> int:
+            os.stat(file)  # a file that is not there is not worth a process
+            return os.posix_spawn(
+                file, argv, plan.env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_EVERY_SIGNAL
+            )
+
+        return _first_of(candidates, execute)
     except OSError as error:
         if error.errno in _WANT_OF_ROOM:
             stage = Stage.FORK

@@ -41,12 +41,26 @@ class ShimLink(asyncio.Protocol):
         self._asked = 0
         self._transport: asyncio.Transport | None = None
         self._settled = asyncio.get_running_loop().create_future()
+        self.is_idle = False
+        """Whether the shim waits for another job; see `following`."""
 
     @classmethod
     async def over(cls, sock: socket.socket, **about: Any) -> Self:
         """Return a link over the connected *sock*, which it then owns."""
         loop = asyncio.get_running_loop()
         _, link = await loop.create_connection(lambda: cls(**about), sock=sock)
+        return link
+
+    @classmethod
+    def following(cls, earlier: ShimLink, directory: Path, **about: Any) -> Self:
+        """Return the link to the shim of *earlier*, which is idle, and have it run the job in *directory*."""
+        link = cls(**about)
+        transport, earlier._transport = earlier._transport, None
+        if transport is None:
+            raise RuntimeError("an idle shim is followed once")
+        transport.set_protocol(link)
+        link.connection_made(transport)
+        transport.write(encode({"run": str(directory)}))
         return link
 
     @classmethod
@@ -90,6 +104,11 @@ class ShimLink(asyncio.Protocol):
         finally:
             self._questions.pop(seq, None)
 
+    def leave_to(self, changed: Callable[[ShimLink], None]) -> None:
+        """Have *changed* called from now on, instead of the one who was told until now; questions get no answer."""
+        self._changed = changed
+        self._give_up_questions()
+
     def close(self) -> None:
         """Hang up."""
         if self._transport is not None:
@@ -110,11 +129,14 @@ class ShimLink(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:  # noqa: D102
         self.is_down = True
+        self._give_up_questions()
+        self._settle()
+        self._changed(self)
+
+    def _give_up_questions(self) -> None:
         for question in self._questions.values():
             if not question.done():
                 question.set_exception(Unavailable(f"job {self._job_id}: its shim hung up; try again"))
-        self._settle()
-        self._changed(self)
 
     def _heard(self, message: Message) -> None:
         if "failed" in message:
@@ -129,6 +151,8 @@ class ShimLink(asyncio.Protocol):
         elif "status" in message:
             self.status = status_from_document(message["status"])
             self._settle()
+        elif "idle" in message:
+            self.is_idle = True
         elif "answer" in message:
             question = self._questions.get(message["answer"])
             if question is not None and not question.done():

@@ -7,11 +7,13 @@ The shim speaks first::
     {"failed": {"error": CLASS, "message": TEXT, "errno": N}}        instead: the program was not executed
     {"output": [END, KEPT, DROPPED]}                                 the output goes this far (`store.Extent`)
     {"answer": SEQ, "errno": N, "message": TEXT}                     errno 0: done
+    {"idle": true}                                                   its job is over, and it would take another
 
 and the server asks::
 
     {"ask": "stop", "seq": N, "signal": NAME, "grace": SECONDS, "by": OWNER}
     {"ask": "signal", "seq": N, "signal": N}
+    {"run": DIRECTORY}                                               to one that is idle; it greets again, with that job
 
 Both ignore fields and messages that they do not know, so either may be newer than the other by one version. Every
 announcement says how things are, not what changed: one that is replaced by a later one is not missed.

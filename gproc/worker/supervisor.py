@@ -195,7 +195,7 @@ class Supervisor:
         directory = self._state.job(entry.id)
         try:
             await self._tasks.thread(_record, directory, spec)
-            link = await self._launch_shim(entry, directory)
+            link = await self._launch_shim(spec, entry, directory)
             if link.failure is not None:
                 raise link.failure
             if link.status is None:
@@ -208,10 +208,12 @@ class Supervisor:
             await self._forget(entry, error)
             raise
 
-    async def _launch_shim(self, entry: Entry, directory: Path) -> ShimLink:
-        """Have a shim started; return the link on which it said how that went, or fell silent."""
-        sock = await self._launcher.launch(directory)
-        link = await self._attachment.attach(entry, sock)
+    async def _launch_shim(self, spec: JobSpec, entry: Entry, directory: Path) -> ShimLink:
+        """Have a shim run the job; return the link on which it said how that went, or fell silent."""
+        needs_a_new_one = spec.run_as is not None or spec.request.limits.core_bytes is not None
+        link = None if needs_a_new_one else self._attachment.reuse(entry, directory)
+        if link is None:
+            link = await self._attachment.attach(entry, await self._launcher.launch(directory))
         with suppress(TimeoutError):
             await link.settled(_START_SECONDS)
         return link
@@ -434,6 +436,7 @@ class Supervisor:
         for entry in self._registry:
             if entry.link is not None:
                 entry.link.close()
+        self._attachment.close()
         await self._launcher.close()
         self._state.close()
 

@@ -39,14 +39,16 @@ class Link:
         else:
             self.send(self._links.latest(topic))
 
-    def say_goodbye(self) -> None:
-        """Send what is left, for a moment, and close."""
+    def say_goodbye(self, *, keep: socket.socket | None = None) -> None:
+        """Send what is left, for a moment, and close, unless this is *keep* and all could be sent."""
         try:
             self._connection.settimeout(_LAST_WORDS_SECONDS)
             self._connection.sendall(self._unsent + b"".join(encode(self._links.latest(t)) for t in self._stale))
         except OSError:
-            pass
-        self._close()
+            self._close()
+        if self._connection is not keep:
+            self._close()
+        self._links.dropped(self)
 
     def _ready(self, events: int) -> None:
         if events & select.EPOLLOUT:
@@ -112,10 +114,11 @@ class Links:
         self.asked = asked
         self._greeting = greeting
         self._links: set[Link] = set()
+        self._listener: socket.socket | None = None
 
     def listen(self, path: str) -> None:
         """Let servers come in at the Unix socket *path*, relative to the current directory."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self._listener = listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         listener.bind(path)
         listener.listen(8)
         self.loop.watch(listener.fileno(), lambda _: self._accept(listener))
@@ -133,10 +136,12 @@ class Links:
         for link in list(self._links):
             link.announce(topic)
 
-    def say_goodbye(self) -> None:
-        """Send everybody what is left, and close all connections."""
+    def say_goodbye(self, *, keep: socket.socket | None = None) -> None:
+        """Send everybody what is left, and close all connections but *keep*, and let nobody in any more."""
         for link in list(self._links):
-            link.say_goodbye()
+            link.say_goodbye(keep=keep)
+        if self._listener is not None:
+            self._listener.close()
 
     def dropped(self, link: Link) -> None:
         """Forget a connection that is closed."""

@@ -21,6 +21,10 @@ class Loop:
         self._wanted: dict[int, int] = {}
         self._deadlines: dict[str, tuple[float, Callable[[], None]]] = {}
 
+    def close(self) -> None:
+        """Watch nothing any more."""
+        self._epoll.close()
+
     def watch(self, fd: int, ready: Callable[[int], None], events: int = select.EPOLLIN) -> None:
         """Call ``ready(events)`` whenever *fd* is ready for one of *events*."""
         if fd not in self._ready:

@@ -6,11 +6,12 @@ import contextlib
 import errno
 import fcntl
 import os
+import resource
 import signal
 import socket
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from gproc.errors import GprocError, InternalError
 from gproc.model import JobRequest, JobSpec, JobState, JobStatus, OutputPolicy, StopPolicy
@@ -20,7 +21,7 @@ from gproc.store.index import Kind
 from gproc.store.records import read_record, write_record
 from gproc.store.writer import Extent, OutputWriter
 from gproc.worker import kernel
-from gproc.worker.protocol import VERSION, Message, failure
+from gproc.worker.protocol import VERSION, Lines, Message, encode, failure
 from gproc.worker.shim.birth import bring_to_life
 from gproc.worker.shim.job import Job
 from gproc.worker.shim.links import Link, Links
@@ -32,18 +33,33 @@ __all__ = ["Shim", "detach", "run_shim"]
 
 _DRAIN_SECONDS = 1.0
 _WRITE_AGAIN_SECONDS = 0.5
+_MOST_JOBS = 100
+"""Of one process, one after the other."""
 
 
 def run_shim(directory: str, control: socket.socket) -> NoReturn:
-    """Be the shim of the job in *directory*, detached already; *control* leads to the server that asked for it."""
+    """Be the shim of the job in *directory*, and after it of those that the server gives it.
+
+    *control* leads to the server that asked for it. The process is detached already.
+    """
+    jobs, score = 1, kernel.oom_score()
     try:
-        os.chdir(directory)
-        Shim(control).run()
+        while _be_shim(directory, control) and jobs < _MOST_JOBS:
+            kernel.set_oom_score(score)
+            directory = _stand_by(control)
+            jobs += 1
     except BaseException as error:  # noqa: BLE001 - the last place where anything can be said
         number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
         _say_failed(control, InternalError(f"the job could not be started: {error}"), number)
         os._exit(1)
     os._exit(0)
+
+
+def _be_shim(directory: str, control: socket.socket) -> bool:
+    """Run one job to its end; return whether another may follow."""
+    os.chdir(directory)
+    with Shim(control) as shim:
+        return shim.run()
 
 
 def detach() -> None:
@@ -55,6 +71,21 @@ def detach() -> None:
     kernel.become_subreaper()
 
 
+def _stand_by(control: socket.socket) -> str:
+    """Wait for the server to give this process another job; return its directory. Without one, end."""
+    os.chdir("/")
+    control.settimeout(None)
+    lines = Lines()
+    with contextlib.suppress(OSError, ValueError):
+        control.sendall(encode({"idle": True}))
+        while data := control.recv(65536):
+            for message in lines.feed(data):
+                # Anything else came too late for the job that is over.
+                if "run" in message:
+                    return str(message["run"])
+    os._exit(0)
+
+
 def _say_failed(control: socket.socket, error: GprocError, number: int) -> None:
     with contextlib.suppress(OSError):
         control.settimeout(1.0)
@@ -64,9 +95,11 @@ def _say_failed(control: socket.socket, error: GprocError, number: int) -> None:
 class Shim:
     """Runs one job in the current directory, its job directory."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, *, is_rehearsal: bool = False) -> None:
         self._control = control
-        self._dir_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._is_rehearsal = is_rehearsal
+        self._open: list[int] = []
+        self._dir_fd = self._keep(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         self._spec = self._claim()
         self._loop = Loop()
         output_fd, index_fd = (self._create(name) for name in ("output", "index"))
@@ -80,6 +113,18 @@ class Shim:
         self._announced_extent = Extent()
         self._is_written = False
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the job."""
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        self._loop.close()
+        while self._open:
+            os.close(self._open.pop())
+
     @classmethod
     def rehearse(cls) -> None:
         """Run a job that does nothing in the current directory, an empty one; see `gproc.worker.spawner`."""
@@ -88,38 +133,48 @@ class Shim:
         dir_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         write_record("spec.json", spec_to_document(spec), dir_fd=dir_fd, durable=False)
         os.close(dir_fd)
+        score = kernel.oom_score()
         audience, control = socket.socketpair()
-        with audience:
-            cls(control).run()
-        signal.set_wakeup_fd(-1)
+        with audience, control, cls(control, is_rehearsal=True) as shim:
+            shim.run()
+        kernel.set_oom_score(score)
 
-    def run(self) -> None:
-        """Run the job to its end."""
+    def run(self) -> bool:
+        """Run the job to its end; return whether this process is as good as new, and may run another one."""
         try:
             self._start()
         except GprocError as error:
             _say_failed(self._control, error, getattr(error, "errno", 0))
-            return
+            return False
         while not self._is_written:
             self._loop.turn()
             self._announce()
-        self._links.say_goodbye()
+        self._links.say_goodbye(keep=self._control)
         self._pump.sync()
+        # Jobs of several users do not follow each other: each fork of a shim begins with all that the shim has seen.
+        return self._control.fileno() >= 0 and self._spec.run_as is None
 
     def _claim(self) -> JobSpec:
         """Read what is to be run and lock it: whoever holds this lock is the shim, and there is never a second."""
-        fd = os.open("spec.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = self._keep(os.open("spec.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.exists("status.json"):
             raise RuntimeError("this job was given up before its shim came")
         return spec_from_document(read_record("spec.json", dir_fd=self._dir_fd))
 
     def _create(self, name: str) -> int:
-        return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        return self._keep(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+
+    def _keep(self, fd: int) -> int:
+        """Note that *fd* is to be closed when the job is over."""
+        self._open.append(fd)
+        return fd
 
     def _start(self) -> None:
         """Execute the program, then write down and announce that it runs."""
         self._listen_for_signals()
+        if self._spec.request.limits.core_bytes is None and not self._is_rehearsal:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         stdout, stderr = self._pump.open_pipe(Kind.STDOUT), self._pump.open_pipe(Kind.STDERR)
         try:
             born = bring_to_life(self._spec, stdout=stdout, stderr=stderr)
@@ -160,7 +215,7 @@ class Shim:
 
     def _listen_for_signals(self) -> None:
         """Turn SIGCHLD and SIGTERM into bytes that the loop can wait for."""
-        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        reader, writer = map(self._keep, os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK))
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, _note_nothing)
@@ -221,6 +276,7 @@ class Shim:
     def _tree_is_empty(self) -> None:
         """Take the last bytes and end; whoever else may hold a pipe open gets a moment."""
         self._pump.drain()
+        self._announce_output()  # who follows need not wait for the disk
         if self._pump.is_done:
             self._write_final()
         else:

@@ -100,6 +100,18 @@ def test_whoever_left_is_forgotten(talker: Talker) -> None:
     assert talker.links._links == set()
 
 
+def test_goodbye_leaves_open_what_is_to_be_kept(talker: Talker) -> None:
+    kept, peer = socket.socketpair()
+    with kept, peer:
+        talker.links.add(kept)
+        talker.links.say_goodbye(keep=kept)
+        kept.sendall(b"more")
+        assert peer.recv(4096).endswith(b"more")
+    assert talker.heard()
+    assert talker.peer.recv(1) == b""
+    assert talker.links._links == set()
+
+
 def test_goodbye_says_what_was_left_to_say(talker: Talker) -> None:
     talker.links.announce("x" * 3000)
     talker.value = 1
