@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from asyncio import Transport
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
@@ -155,8 +155,6 @@ class ServerConnection(GuardedConnection):
 
     certificate: bytes | None = None
     """The client's certificate as DER, read once when the connection was made; None without TLS."""
-    certificate_fields: Mapping[str, Any] | None = None
-    """The same as `ssl.SSLSocket.getpeercert` tells it."""
     alpn: str | None = None
     """What TLS agreed to speak; None without TLS, or if nothing was agreed."""
     is_encrypted = False
@@ -168,7 +166,6 @@ class ServerConnection(GuardedConnection):
         if tls is not None:
             self.is_encrypted = True
             self.certificate = tls.getpeercert(binary_form=True)
-            self.certificate_fields = tls.getpeercert()
             self.alpn = tls.selected_alpn_protocol()
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from cryptography.x509 import NameOID, load_der_x509_certificate
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
@@ -20,9 +21,9 @@ Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
 def _name_owner(connection: ServerConnection) -> None:
-    assert connection.certificate_fields is not None
-    names = dict(pair for part in connection.certificate_fields["subject"] for pair in part)
-    connection.owner = names["commonName"]
+    assert connection.certificate is not None
+    (name,) = load_der_x509_certificate(connection.certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    connection.owner = str(name.value)
 
 
 async def test_the_hook_reads_the_certificate_once_and_handlers_know_the_owner(serve: Any) -> None:
