@@ -6,6 +6,7 @@ the owner goes along to the supervisor, and for it other owners' jobs do not exi
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -80,7 +81,9 @@ class JobService:
             self.ledger.count_start(owner, lambda: self.supervisor.running(owner))
         status = await self.supervisor.submit(request, owner=owner, run_as=run_as)
         user = run_as.user if run_as else None
-        self.log.info("job_started", owner=owner, job=status.id, pid=status.pid, command=status.command, user=user)
+        about = {"owner": owner, "job": status.id, "pid": status.pid, "command": status.command, "user": user}
+        # The answer does not wait for whoever reads the log.
+        asyncio.get_running_loop().call_soon(partial(self.log.info, "job_started", **about))
         return status
 
     async def status(self, message: messages.StatusRequest, owner: Identity) -> JobStatus:

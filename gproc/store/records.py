@@ -14,11 +14,12 @@ from zlib import crc32
 
 from gproc.errors import StateError
 
-__all__ = ["NewerRecordError", "TornRecordError", "decode", "encode", "read_record", "write_record"]
+__all__ = ["NewerRecordError", "TornRecordError", "create_record", "decode", "encode", "read_record", "write_record"]
 
 VERSION = 1
 _HEAD = re.compile(rb'\{"gproc":(\d{1,9}),"crc32":"([0-9a-f]{8})","record":')
 _MAX_BYTES = 16 * 1024 * 1024
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class TornRecordError(StateError):
@@ -31,7 +32,7 @@ class NewerRecordError(StateError):
 
 def encode(document: dict[str, Any]) -> bytes:
     """Return the bytes of a record that holds *document*."""
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    body = _to_json(document).encode("utf-8", "surrogatepass")
     return b'{"gproc":%d,"crc32":"%08x","record":%s}\n' % (VERSION, crc32(body), body)
 
 
@@ -66,26 +67,47 @@ def read_record(name: str, *, dir_fd: int) -> dict[str, Any]:
         os.close(fd)
 
 
+def create_record(name: str, document: dict[str, Any], *, dir_fd: int) -> None:
+    """Make the file *name* a record of *document*, in one step; there must be none yet.
+
+    When it returns, the record outlives a crash of the machine. A crash before that may leave a torn one. Content and
+    name go to the disk together, which takes half the time of `write_record`.
+    """
+    fd = _write_beside(name, document, dir_fd)
+    try:
+        os.rename(f"{name}.new", name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.fsync(dir_fd)
+
+
 def write_record(name: str, document: dict[str, Any], *, dir_fd: int, durable: bool = True) -> None:
     """Replace the file *name* by a record of *document*, in one step.
 
     When it returns and *durable* is set, the record outlives a crash of the machine. If it raises `OSError`, the
     file is as it was.
     """
-    temporary = f"{name}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dir_fd)
+    fd = _write_beside(name, document, dir_fd)
     try:
-        _write_all(fd, encode(document))
         if durable:
             os.fsync(fd)
     finally:
         os.close(fd)
-    os.replace(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    os.replace(f"{name}.new", name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     if durable:
         os.fsync(dir_fd)
 
 
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+def _write_beside(name: str, document: dict[str, Any], dir_fd: int) -> int:
+    """Write a record of *document* to *name* with ``.new`` after it; return the descriptor of that file."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(f"{name}.new", flags, 0o600, dir_fd=dir_fd)
+    try:
+        view = memoryview(encode(document))
+        while view:
+            view = view[os.write(fd, view) :]
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

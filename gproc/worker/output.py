@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -22,13 +23,14 @@ Room = Callable[[], Awaitable[int]]
 """Waits until more output can be taken; returns how many bytes."""
 
 _CHUNKS_WITHOUT_A_BREAK = 16
+_NEW = timedelta(seconds=10)
 
 
 async def follow(
     entry: Entry, directory: Path, wanted: OutputRange, tasks: Tasks, room: Room | None = None
 ) -> AsyncGenerator[OutputEvent, None]:
     """Yield what is *wanted* of a job's output, and at last exactly one `End`. See `Supervisor.output_events`."""
-    with await tasks.thread(_open_cursor, entry, directory, wanted) as cursor:
+    with await _opened_cursor(entry, directory, wanted, tasks) as cursor:
         snapshot = None if wanted.follow else entry.extent
         unbroken = 0
         while True:
@@ -50,6 +52,15 @@ async def follow(
             elif entry.status is status and entry.extent is extent:
                 # Only then: what changed while this reader waited for room, or for the disk, is not told again.
                 await entry.changes.wait()
+
+
+async def _opened_cursor(entry: Entry, directory: Path, wanted: OutputRange, tasks: Tasks) -> OutputCursor:
+    created_at = entry.status.created_at
+    is_new = created_at is not None and datetime.now(UTC) - created_at < _NEW
+    if is_new and wanted.tail_lines is None and wanted.since is None:
+        # The files of a new job are in memory, and a thread takes longer to wake than they take to open.
+        return _open_cursor(entry, directory, wanted)
+    return await tasks.thread(_open_cursor, entry, directory, wanted)
 
 
 async def _read(entry: Entry, cursor: OutputCursor, extent: Extent, tasks: Tasks, at_most: int) -> Chunk | Gap | None:

@@ -34,11 +34,12 @@ VERSION = 1
 MAX_LINE = 1 << 20
 
 Message = dict[str, Any]
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def encode(message: Message) -> bytes:
     """Return the line of *message*."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return _to_json(message).encode() + b"\n"
 
 
 def failure(error: GprocError, number: int) -> bytes:

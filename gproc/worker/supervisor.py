@@ -46,7 +46,7 @@ from gproc.model import (
 from gproc.model.document import spec_to_document
 from gproc.model.job import arguments_of
 from gproc.store.directory import StateDirectory, opened
-from gproc.store.records import write_record
+from gproc.store.records import create_record
 from gproc.store.retention import expired
 from gproc.worker import recovery
 from gproc.worker.attachment import Attachment
@@ -445,7 +445,7 @@ def _record(directory: Path, spec: JobSpec) -> None:
     """Write down what is going to run, before it does."""
     directory.mkdir(mode=0o700)
     with opened(directory) as dir_fd:
-        write_record("spec.json", spec_to_document(spec), dir_fd=dir_fd)
+        create_record("spec.json", spec_to_document(spec), dir_fd=dir_fd)
 
 
 def _bounded(limits: Limits, settings: SupervisorSettings) -> Limits:

@@ -27,9 +27,9 @@ class Link:
         connection.setblocking(False)
         links.loop.watch(connection.fileno(), self._ready)
 
-    def send(self, message: Message) -> None:
-        """Send *message*, now or as soon as the peer reads again."""
-        self._unsent += encode(message)
+    def send(self, *messages: Message) -> None:
+        """Send *messages*, now or as soon as the peer reads again; together, for each write wakes the peer."""
+        self._unsent += b"".join(map(encode, messages))
         self._flush()
 
     def announce(self, topic: str) -> None:
@@ -127,8 +127,7 @@ class Links:
         """Take over *connection* and greet it."""
         link = Link(self, connection)
         self._links.add(link)
-        for message in self._greeting():
-            link.send(message)
+        link.send(*self._greeting())
         return link
 
     def announce(self, topic: str) -> None:

@@ -56,6 +56,7 @@ class Pump:
         self._buffer = memoryview(bytearray(_FIRST_BUFFER))
         self._open: dict[int, Kind] = {}
         self._syncing: threading.Thread | None = None
+        self._is_synced = True
         self._pace = Pace()
 
     def open_pipe(self, kind: Kind) -> int:
@@ -87,7 +88,8 @@ class Pump:
         """Return when the output is on the disk."""
         if self._syncing is not None:
             self._syncing.join()
-        _sync(self._output_fd)
+        if not self._is_synced:
+            _sync(self._output_fd)
 
     def _pump(self, reader: int) -> None:
         if self._pace.is_too_fast(time.monotonic()):
@@ -106,7 +108,8 @@ class Pump:
         self._writer.append(self._open[reader], self._buffer[:count], time.time_ns())
         if count == len(self._buffer) < _PIPE_BYTES:
             self._buffer = memoryview(bytearray(_PIPE_BYTES))
-        if self._loop.remaining("sync") is None:
+        if self._is_synced:
+            self._is_synced = False
             self._loop.at("sync", _SYNC_SECONDS, self._sync_aside)
         return count
 
@@ -118,7 +121,9 @@ class Pump:
     def _sync_aside(self) -> None:
         """Bring the output to the disk while the job goes on writing."""
         if self._syncing is not None and self._syncing.is_alive():
+            self._loop.at("sync", _SYNC_SECONDS, self._sync_aside)
             return
+        self._is_synced = True
         self._syncing = threading.Thread(target=_sync, args=(self._output_fd,), daemon=True)
         self._syncing.start()
 

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from gproc.store.records import NewerRecordError, TornRecordError, decode, encode, read_record, write_record
+from gproc.store.records import (
+    NewerRecordError,
+    TornRecordError,
+    create_record,
+    decode,
+    encode,
+    read_record,
+    write_record,
+)
 
 DOCUMENT = {"id": "x", "é": ["\0", "\udc80", 1.5, None], "nested": {"a": {}}}
 
@@ -63,6 +71,24 @@ def test_a_record_on_disk_is_private_and_replaced_in_one_step(dir_fd: int, tmp_p
     assert read_record("r.json", dir_fd=dir_fd) == {"n": 2}
     assert (tmp_path / "r.json").stat().st_mode & 0o777 == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_first_record_is_private_and_there_is_nothing_else(dir_fd: int, tmp_path: Path) -> None:
+    create_record("r.json", {"n": 1}, dir_fd=dir_fd)
+    assert read_record("r.json", dir_fd=dir_fd) == {"n": 1}
+    assert (tmp_path / "r.json").stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_first_record_that_cannot_be_written_is_not_there(dir_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, data: memoryview) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gproc.store.records.os.write", full)
+    with pytest.raises(OSError, match="No space left"):
+        create_record("r.json", {"n": 1}, dir_fd=dir_fd)
+    with pytest.raises(FileNotFoundError):
+        read_record("r.json", dir_fd=dir_fd)
 
 
 def test_a_record_that_cannot_be_written_leaves_the_old_one(dir_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
