@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from gproc.cli.command import FILE, Group, complete_contexts
 from gproc.cli.commands import SECTIONS, VERBS
 from gproc.cli.console import error_line
 from gproc.cli.entry import main
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["cli", "main", "run"]
 
@@ -70,6 +73,13 @@ class LazyGroup(Group):
         command = import_module(f"gproc.cli.commands.{cmd_name}").command
         assert isinstance(command, click.Command)  # noqa: S101 (a verb's file that has none is our mistake)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the verbs and options that begin with what was typed; no verb is imported for it."""
+        from click.shell_completion import CompletionItem
+
+        verbs = [CompletionItem(name, help=verb.summary) for name, verb in VERBS.items() if name.startswith(incomplete)]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

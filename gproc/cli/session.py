@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from gproc.cli.console import note
-from gproc.cli.entry import settle_heap
-from gproc.errors import CertificateRefused, InvalidArgument, JobNotFound, Unavailable
+from gproc.errors import InvalidArgument, JobNotFound
 
 if TYPE_CHECKING:
     from gproc.client import Client
     from gproc.config import Settings
     from gproc.model import JobId, JobStatus
 
-__all__ = ["make_client", "resolve_id", "resolve_ids", "run_async", "settings_of", "with_client"]
+__all__ = ["make_client", "resolve_id", "resolve_ids", "settings_of", "with_client"]
 
 Result = TypeVar("Result")
 
 _ID_ALPHABET = frozenset("0123456789abcdefghjkmnpqrstvwxyz")
 _ID_LENGTH = 36
 _SHOWN_CANDIDATES = 3
-_QUIET_SECONDS = 2.0
-_CONNECT_SECONDS = 10.0
 
 
 def settings_of(ctx: click.Context) -> Settings:
@@ -52,69 +46,16 @@ def make_client(settings: Settings, *, timeout: float = 30.0) -> Client:
 
 def with_client(ctx: click.Context, action: Callable[[Client], Awaitable[Result]]) -> Result:
     """Connect, do *action*, disconnect; return what the action returned. Ctrl-C cancels the action."""
+    from gproc.cli.loop import reach, run_async  # with asyncio, which a help page should not have to pay for
+
     client = make_client(settings_of(ctx))
 
     async def connected() -> Result:
         async with client:
-            await _reach(client)
+            await reach(client)
             return await action(client)
 
     return run_async(connected())
-
-
-async def _reach(client: Client) -> None:
-    """Connect, with a word for whoever waits; raise `Unavailable` if nobody answers for too long.
-
-    A refusal is not raised: the first request tries again for a while, and tells it then.
-    """
-    told = asyncio.get_running_loop().call_later(_QUIET_SECONDS, note, f"waiting for {client.address} to answer")
-    try:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            await client.connect()
-    except TimeoutError:
-        raise Unavailable(
-            f"{client.address}: no answer within {_CONNECT_SECONDS:g} s; check --addr; is a firewall in between?"
-        ) from None
-    except CertificateRefused:
-        raise
-    except Unavailable:
-        pass
-    finally:
-        told.cancel()
-
-
-def run_async(action: Coroutine[Any, Any, Result], *, cleans_up: bool = False) -> Result:
-    """Run *action* in a loop of its own and return what it returns; Ctrl-C, SIGTERM and SIGHUP cancel it.
-
-    Raises `KeyboardInterrupt` if Ctrl-C ended it, however it did, and `SystemExit` with 128 and its number if another
-    signal did. What comes first counts: a second SIGTERM changes nothing, and neither does a second Ctrl-C if the
-    action *cleans_up*.
-    """
-    settle_heap()
-    received: list[Signals] = []
-    signals = (SIGINT, SIGTERM, SIGHUP) if cleans_up else (SIGTERM, SIGHUP)
-    try:
-        return asyncio.run(_cancelled_by(signals, action, received))
-    except asyncio.CancelledError:
-        if received and received[0] is not SIGINT:
-            raise SystemExit(128 + received[0]) from None
-        raise KeyboardInterrupt from None
-
-
-async def _cancelled_by(
-    signals: Sequence[Signals], action: Coroutine[Any, Any, Result], received: list[Signals]
-) -> Result:
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-    def leave(signum: Signals) -> None:
-        received.append(signum)
-        if len(received) == 1 and task is not None:
-            task.cancel()
-
-    for signum in signals:
-        if getsignal(signum) is not SIG_IGN:  # as nohup wants it
-            loop.add_signal_handler(signum, leave, signum)
-    return await action
 
 
 async def resolve_id(client: Client, text: str) -> JobId:

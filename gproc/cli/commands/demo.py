@@ -9,7 +9,7 @@ import click
 
 from gproc.cli.command import Command
 from gproc.cli.console import has_colour, is_terminal, note
-from gproc.cli.session import run_async
+from gproc.cli.loop import run_async
 
 if TYPE_CHECKING:
     from gproc.model import JobStatus

@@ -219,7 +219,7 @@ def test_a_server_that_says_nothing_is_not_waited_for_in_silence_or_for_long(tmp
     with socket.create_server(("127.0.0.1", 0)) as mute:
         addr = f"127.0.0.1:{mute.getsockname()[1]}"
         code = (
-            "import gproc.cli.session as s; s._QUIET_SECONDS, s._CONNECT_SECONDS = 0.2, 0.6\n"
+            "import gproc.cli.loop as l; l._QUIET_SECONDS, l._CONNECT_SECONDS = 0.2, 0.6\n"
             "from gproc.cli.entry import main; main()"
         )
         done = subprocess.run(

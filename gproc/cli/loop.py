@@ -1,0 +1,77 @@
+"""In an event loop until it is done, or until whoever waits for it wants it to end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gproc.cli.console import note
+from gproc.cli.entry import settle_heap
+from gproc.errors import CertificateRefused, Unavailable
+
+if TYPE_CHECKING:
+    from gproc.client import Client
+
+__all__ = ["reach", "run_async"]
+
+Result = TypeVar("Result")
+
+_QUIET_SECONDS = 2.0
+_CONNECT_SECONDS = 10.0
+
+
+async def reach(client: Client) -> None:
+    """Connect, with a word for whoever waits; raise `Unavailable` if nobody answers for too long.
+
+    A refusal is not raised: the first request tries again for a while, and tells it then.
+    """
+    told = asyncio.get_running_loop().call_later(_QUIET_SECONDS, note, f"waiting for {client.address} to answer")
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await client.connect()
+    except TimeoutError:
+        raise Unavailable(
+            f"{client.address}: no answer within {_CONNECT_SECONDS:g} s; check --addr; is a firewall in between?"
+        ) from None
+    except CertificateRefused:
+        raise
+    except Unavailable:
+        pass
+    finally:
+        told.cancel()
+
+
+def run_async(action: Coroutine[Any, Any, Result], *, cleans_up: bool = False) -> Result:
+    """Run *action* in a loop of its own and return what it returns; Ctrl-C, SIGTERM and SIGHUP cancel it.
+
+    Raises `KeyboardInterrupt` if Ctrl-C ended it, however it did, and `SystemExit` with 128 and its number if another
+    signal did. What comes first counts: a second SIGTERM changes nothing, and neither does a second Ctrl-C if the
+    action *cleans_up*.
+    """
+    settle_heap()
+    received: list[Signals] = []
+    signals = (SIGINT, SIGTERM, SIGHUP) if cleans_up else (SIGTERM, SIGHUP)
+    try:
+        return asyncio.run(_cancelled_by(signals, action, received))
+    except asyncio.CancelledError:
+        if received and received[0] is not SIGINT:
+            raise SystemExit(128 + received[0]) from None
+        raise KeyboardInterrupt from None
+
+
+async def _cancelled_by(
+    signals: Sequence[Signals], action: Coroutine[Any, Any, Result], received: list[Signals]
+) -> Result:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def leave(signum: Signals) -> None:
+        received.append(signum)
+        if len(received) == 1 and task is not None:
+            task.cancel()
+
+    for signum in signals:
+        if getsignal(signum) is not SIG_IGN:  # as nohup wants it
+            loop.add_signal_handler(signum, leave, signum)
+    return await action
