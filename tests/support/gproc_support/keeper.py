@@ -1,7 +1,8 @@
 """A process with a supervisor in it, for tests that kill it: ``python keeper.py STATE_DIR``.
 
 It says ``ready``, then does what each line of its input says (a JSON object) and answers with a line of JSON:
-``{"start": [COMMAND, ARG...], …options}`` with the status, ``{"stop": ID, "grace": SECONDS}`` once stopping began.
+``{"start": [COMMAND, ARG...], …options}`` with the status, ``{"stop": ID, "grace": SECONDS}`` once stopping began,
+``{"status": ID}``, and ``{"signal": NAME, "id": ID}`` with the status, and with ``refused`` if that was not permitted.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
+from signal import Signals
 from typing import Any
 
+from gproc.errors import PermissionDenied
 from gproc.model import JobState
 from gproc.model.document import status_to_document
 from gproc.worker import Supervisor, SupervisorSettings
@@ -36,6 +39,10 @@ async def answer(supervisor: Supervisor, request: dict[str, Any]) -> dict[str, A
         command, *args = request.pop("start")
         job_id = await supervisor.start(command, args, **request)
         return status_to_document(supervisor.status(job_id))
+    if "status" in request:
+        return status_to_document(supervisor.status(request["status"]))
+    if "signal" in request:
+        return await signalled(supervisor, request["id"], Signals[request["signal"]])
     job_id = request["stop"]
     stopping = asyncio.ensure_future(supervisor.stop(job_id, grace=timedelta(seconds=request["grace"])))
     keep.append(stopping)
@@ -44,6 +51,13 @@ async def answer(supervisor: Supervisor, request: dict[str, Any]) -> dict[str, A
             if status.state is JobState.STOPPING:
                 break
     return status_to_document(supervisor.status(job_id))
+
+
+async def signalled(supervisor: Supervisor, job_id: str, number: Signals) -> dict[str, Any]:
+    try:
+        return status_to_document(await supervisor.signal(job_id, number))
+    except PermissionDenied as error:
+        return status_to_document(supervisor.status(job_id)) | {"refused": str(error)}
 
 
 keep: list[Any] = []

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -77,9 +77,14 @@ class Keeper:
 
     async def ask(self, **request: Any) -> JobStatus:
         """Return the status that the keeper answers *request* with."""
+        return status_from_document(await self.answer(**request))
+
+    async def answer(self, **request: Any) -> dict[str, Any]:
+        """Return all that the keeper answers *request* with."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(request).encode() + b"\n")
-        return status_from_document(json.loads(await self.line()))
+        answer: dict[str, Any] = json.loads(await self.line())
+        return answer
 
     async def line(self) -> bytes:
         assert self.process.stdout is not None
@@ -94,9 +99,15 @@ class Keeper:
 
 
 @asynccontextmanager
-async def keeper(state_dir: Path, *, env: dict[str, str] | None = None) -> AsyncIterator[Keeper]:
-    """Run a supervisor of *state_dir* in another process; it is killed at the end, its jobs are not."""
+async def keeper(
+    state_dir: Path, *, env: dict[str, str] | None = None, through: Sequence[str] = ()
+) -> AsyncIterator[Keeper]:
+    """Run a supervisor of *state_dir* in another process; it is killed at the end, its jobs are not.
+
+    It is executed *through* another command, if one is given.
+    """
     process = await asyncio.create_subprocess_exec(
+        *through,
         sys.executable,
         Path(__file__).with_name("keeper.py"),
         state_dir,
