@@ -471,6 +471,19 @@ def test_doctor_finds_what_is_wrong(alice: Cli, bob: Cli, tmp_path: Path) -> Non
     assert f"chmod 600 {loose}" in alice("--key", str(loose), "doctor").stdout
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["run true", "start true", "status ID", "list", "wait ID", "stop ID", "output ID", "signal ID HUP", "remove ID"],
+)
+def test_a_command_that_asks_the_server_imports_no_generated_messages(alice: Cli, line: str) -> None:
+    args = line.replace("ID", alice.start("true") if "ID" in line else "").split()
+    told = alice.having(PYTHONPROFILEIMPORTTIME="1")(*args).stderr
+    imported = {words[-1].strip() for words in (row.split("|") for row in told.splitlines()) if len(words) == 3}
+    assert "gproc.wire.requests" in imported
+    for heavy in ("betterproto", "gproc.wire._generated", "google", "rich", "cryptography", "gproc.server"):
+        assert not {name for name in imported if name == heavy or name.startswith(f"{heavy}.")}
+
+
 def test_job_ids_are_completed(alice: Cli) -> None:
     job = alice.start("true")
     alice.env |= {"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": f"gproc status {job[:20]}", "COMP_CWORD": "2"}

@@ -117,6 +117,14 @@ def test_the_first_help_page_imports_no_verb_and_nothing_heavy() -> None:
         assert heavy not in loaded
 
 
+@pytest.mark.parametrize("verb", ["run", "start", "status", "list", "signal", "remove"])
+def test_the_help_page_of_a_verb_imports_nothing_that_connects(verb: str) -> None:
+    told = gproc(verb, "--help", env={"PYTHONPROFILEIMPORTTIME": "1"}).stderr
+    assert "gproc.cli.session" in told
+    for heavy in ("gproc.client", "asyncio", "grpclib", "rich"):
+        assert f"| {heavy}" not in " ".join(told.split())
+
+
 def test_an_unexpected_error_is_one_line_and_shows_its_place_when_asked(tmp_path: Path) -> None:
     code = (
         "import gproc.cli.commands.completion as c\n"
@@ -165,6 +173,13 @@ def test_completion_without_a_server_is_quiet_and_quick() -> None:
 def test_verbs_are_completed() -> None:
     done = gproc("_", env={"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": "gproc st", "COMP_CWORD": "1"})
     assert done.stdout.split() == ["plain,start", "plain,status", "plain,stop"]
+
+
+def test_no_verb_is_imported_to_complete_its_name() -> None:
+    words = {"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": "gproc st", "COMP_CWORD": "1"}
+    told = gproc("_", env={**words, "PYTHONPROFILEIMPORTTIME": "1"}).stderr
+    assert "gproc.cli.commands" in told
+    assert "gproc.cli.session" not in told  # all of these verbs need it
 
 
 @pytest.mark.parametrize(
