@@ -92,3 +92,10 @@ def test_a_card_leaves_out_what_is_not_known_and_tells_what_was_dropped() -> Non
         "owner": "alice",
         "output": "10 B, of which 5 B could not be kept",
     }
+
+
+def test_e12_a_record_whose_end_lies_before_its_start_shows_no_negative_duration() -> None:
+    backwards = job(JobState.EXITED, exit_code=0, created_at=NOW, started_at=NOW, ended_at=NOW - timedelta(days=1))
+    assert duration_of(backwards, now=NOW) == timedelta(0)
+    assert "-1" not in plain_table([backwards], now=NOW - timedelta(days=2))
+    assert not [line for line in card_lines(backwards, now=NOW - timedelta(days=2)) if "-1" in line]
