@@ -57,7 +57,7 @@ async def _turns(stage: Stage, server: ServerProcess, count: int) -> list[Check]
     await _turn(server, read, flood, readers=count, stalled=0)
     reset_peak(server.pid)
     before, pairs = peak_bytes(server.pid), []
-    for number in range(stage.pick(2, 12)):
+    for number in range(stage.pick(2, 20)):
         order = (0, count) if number % 2 == 0 else (count, 0)
         first, second = [await _turn(server, read, flood, readers=count, stalled=beside) for beside in order]
         pairs.append((first, second) if number % 2 == 0 else (second, first))
