@@ -129,13 +129,13 @@ def test_start_and_listen_keeps_the_streams_apart_and_exits_with_the_code(alice:
         (("true",), 0),
     ],
 )
-def test_run_exits_as_a_shell_would(alice: Cli, command: Sequence[str], code: int) -> None:
+def test_i4_run_exits_as_a_shell_would(alice: Cli, command: Sequence[str], code: int) -> None:
     done = alice("run", *command)
     assert done.returncode == code
     assert len(done.stderr.splitlines()) == (1 if code in (126, 127) else 0)
 
 
-def test_after_the_command_nothing_is_parsed(alice: Cli) -> None:
+def test_i3_after_the_command_nothing_is_parsed(alice: Cli) -> None:
     assert alice("run", "echo", "--help", "--", "-l").stdout == "--help -- -l\n"
     assert alice("run", "--", "echo", "-n", "x").stdout == "x"
 
@@ -242,7 +242,7 @@ def test_a_running_job_is_signalled_and_not_removed(alice: Cli) -> None:
     assert alice("signal", job, "HUP").returncode == 125
 
 
-def test_ctrl_c_stops_listening_but_not_the_job(alice: Cli) -> None:
+def test_i4_ctrl_c_stops_listening_but_not_the_job(alice: Cli) -> None:
     with alice.running("start", "-l", "sh", "-c", "echo hi; sleep 60") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"hi\n"
@@ -268,7 +268,7 @@ def test_ctrl_c_goes_to_a_job_that_runs_attached_and_the_second_stops_it(alice: 
     assert errors.startswith(b"gproc: stopping the job; ")
 
 
-def test_a_reader_that_leaves_ends_quietly(alice: Cli) -> None:
+def test_i4_a_reader_that_leaves_ends_quietly(alice: Cli) -> None:
     with alice.running("start", "-l", "sh", "-c", "yes | head -c 5000000; sleep 60") as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -369,7 +369,7 @@ def test_an_open_and_empty_pipe_is_no_obstacle(alice: Cli) -> None:
         assert process.wait(10) == 0
 
 
-def test_a_terminal_is_given_colours_and_nothing_else_to_obey(alice: Cli) -> None:
+def test_i1_a_terminal_is_given_colours_and_nothing_else_to_obey(alice: Cli) -> None:
     script = r"printf '\033[31mred\033[0m \033]52;c;eA==\007 \033[2J\n'"
     safe = alice.terminal("run", "sh", "-c", script)
     safe.expect(pexpect.EOF)

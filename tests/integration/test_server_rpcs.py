@@ -190,7 +190,7 @@ async def test_the_policy_of_the_server_decides_who_runs_what() -> None:
             await server.client("bob").start("sleep", ["0"])
 
 
-async def test_a_thousand_starts_at_once_get_no_further_than_the_quota() -> None:
+async def test_a9_many_starts_at_once_get_no_further_than_the_quota() -> None:
     async with embedded_server(quotas=Quotas(running_jobs=3)) as server:
         alice, bob = server.client("alice"), server.client("bob")
         started = await asyncio.gather(*(alice.start("sleep", ["1000"]) for _ in range(40)), return_exceptions=True)
@@ -200,7 +200,7 @@ async def test_a_thousand_starts_at_once_get_no_further_than_the_quota() -> None
         await bob.start("true")
 
 
-async def test_followers_are_limited_and_those_who_leave_make_room() -> None:
+async def test_f3_followers_are_limited_and_those_who_leave_make_room() -> None:
     async with embedded_server(quotas=Quotas(followers=1)) as server:
         alice = server.client("alice")
         job = await alice.start("sh", ["-c", "echo ready; sleep 1000"])

@@ -183,7 +183,7 @@ async def test_an_address_that_is_taken_is_named(
         assert [record.getMessage() for record in caplog.records].count("server_ended") == 0
 
 
-async def test_one_owner_with_too_many_connections_does_not_hinder_another(forger: Forger) -> None:
+async def test_f3_one_owner_with_too_many_connections_does_not_hinder_another(forger: Forger) -> None:
     asked = replace(options(forger), quotas=Quotas(connections=2))
     alice, bob = forger.client("alice"), forger.client("bob")
     async with (

@@ -23,7 +23,7 @@ tricky = st.lists(
 
 
 @given(tricky, st.lists(st.integers(0, 60), max_size=4))
-def test_nothing_but_colours_reaches_a_terminal_however_it_is_cut(data: bytes, cuts: list[int]) -> None:
+def test_i1_nothing_but_colours_reaches_a_terminal_however_it_is_cut(data: bytes, cuts: list[int]) -> None:
     keep = TerminalFilter()
     edges = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
     shown = "".join(keep.feed(data[a:b]) for a, b in pairwise(edges)) + keep.feed(b"", final=True)
@@ -58,10 +58,10 @@ def test_a_colour_that_was_cut_waits_for_its_end() -> None:
 
 
 @given(st.text())
-def test_a_name_is_one_line_of_visible_characters(text: str) -> None:
+def test_i1_a_name_is_one_line_of_visible_characters(text: str) -> None:
     assert re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202e\u2066]", visible(text)) is None
     visible(text).encode()
 
 
-def test_a_name_shows_what_it_hides() -> None:
+def test_i1_a_name_shows_what_it_hides() -> None:
     assert visible("a\nb\x1b[2Jc\u202ed") == "a\\nb\\x1b[2Jc\\u202ed"

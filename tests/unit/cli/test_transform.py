@@ -14,7 +14,7 @@ def chunk(data: bytes) -> Chunk:
     return Chunk(data, Stream.STDOUT, 0, NOON)
 
 
-def test_in_a_pipe_bytes_stay_as_they_are() -> None:
+def test_i1_in_a_pipe_bytes_stay_as_they_are() -> None:
     data = memoryview(bytes(range(256)))
     assert as_it_is(Chunk(data, Stream.STDOUT, 0, NOON)) is data
     assert as_it_is(None) == b""

@@ -9,7 +9,7 @@ from gproc.server.ledger import Ledger
 from gproc.server.policy import Quotas
 
 
-def test_one_owner_at_the_limit_does_not_hinder_another() -> None:
+def test_f3_one_owner_at_the_limit_does_not_hinder_another() -> None:
     ledger = Ledger(Quotas(followers=2))
     with ExitStack() as open_now:
         for _ in range(2):

@@ -66,7 +66,7 @@ def test_a_traceback_becomes_one_field() -> None:
         ("\ud800", r"\ud800"),
     ],
 )
-def test_what_is_not_printable_is_escaped_and_cannot_be_mistaken(raw: str, shown: str) -> None:
+def test_i2_what_is_not_printable_is_escaped_and_cannot_be_mistaken(raw: str, shown: str) -> None:
     assert escape(raw) == shown
 
 
@@ -75,7 +75,7 @@ def test_long_values_are_cut() -> None:
 
 
 @given(st.text(alphabet=st.characters(), max_size=300))
-def test_no_value_can_break_the_line_or_leave_its_quotes(value: str) -> None:
+def test_i2_no_value_can_break_the_line_or_leave_its_quotes(value: str) -> None:
     line = LogfmtFormatter().format(record(fields={"command": value, "last": 1}))
     assert line.isprintable()
     assert line.endswith(" last=1")
