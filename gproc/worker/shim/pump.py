@@ -18,7 +18,7 @@ _FIRST_BUFFER = 16 * 1024
 _SYNC_SECONDS = 5.0
 
 _SMALL_READ = 64 * 1024
-_REST_SECONDS = 0.001
+_REST_SECONDS = 0.002
 _READS_WITHOUT_REST = 16.0
 
 
@@ -26,8 +26,8 @@ class Pace:
     """Tells a flood of small writes from a few of them.
 
     Each turn of a shim wakes the server, and each message of the server a client: for a line at a time, in a flood,
-    that takes many times what the job does. So a few small reads are free, and then there is one per millisecond, for
-    whatever came meanwhile. Large reads are always worth their turn.
+    that takes many times what the job does. So a few small reads are free, and then there is one in two milliseconds,
+    for whatever came meanwhile. Large reads are always worth their turn.
     """
 
     def __init__(self) -> None:
