@@ -255,7 +255,9 @@ async def raw(server: EmbeddedServer, name: str) -> AsyncIterator[Channel]:
     context.set_alpn_protocols(["h2"])
     host, _, port = server.addr.rpartition(":")
     details = wire.StatusDetailsCodec()
-    async with Channel(host, int(port), ssl=context, codec=wire.RequestCodec(), status_details_codec=details) as channel:
+    async with Channel(
+        host, int(port), ssl=context, codec=wire.RequestCodec(), status_details_codec=details
+    ) as channel:
         yield channel
 
 
