@@ -18,7 +18,7 @@ from gproc.model import JobRequest, JobSpec, JobState, JobStatus, OutputPolicy, 
 from gproc.model.document import spec_from_document, spec_to_document, status_to_document
 from gproc.model.units import parse_signal
 from gproc.store.index import Kind
-from gproc.store.records import read_record, write_record
+from gproc.store.records import GrowingRecord, read_record, write_record
 from gproc.store.writer import Extent, OutputWriter
 from gproc.worker import kernel
 from gproc.worker.protocol import VERSION, Lines, Message, encode, failure
@@ -101,6 +101,7 @@ class Shim:
         self._open: list[int] = []
         self._dir_fd = self._keep(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         self._spec = self._claim()
+        self._record = GrowingRecord("status.json", dir_fd=self._dir_fd)
         self._loop = Loop()
         output_fd, index_fd = (self._create(name) for name in ("output", "index"))
         limits = self._spec.request.limits
@@ -121,6 +122,7 @@ class Shim:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
+        self._record.close()
         self._loop.close()
         while self._open:
             os.close(self._open.pop())
@@ -308,8 +310,7 @@ class Shim:
         self._links.announce("status")
 
     def _write_status(self, *, durable: bool) -> None:
-        document = status_to_document(self._status()) | {"shim": self._identity}
-        write_record("status.json", document, dir_fd=self._dir_fd, durable=durable)
+        self._record.write(status_to_document(self._status()) | {"shim": self._identity}, durable=durable)
 
 
 def _note_nothing(_number: int, _frame: object) -> None:

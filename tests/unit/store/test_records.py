@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from gproc.errors import StateError
 from gproc.store.records import (
+    GrowingRecord,
     NewerRecordError,
     TornRecordError,
     create_record,
@@ -73,6 +75,86 @@ def test_a_record_on_disk_is_private_and_replaced_in_one_step(dir_fd: int, tmp_p
     assert [each.name for each in tmp_path.iterdir()] == ["r.json"]
 
 
+@pytest.fixture
+def record(dir_fd: int) -> Iterator[GrowingRecord]:
+    record = GrowingRecord("r.json", dir_fd=dir_fd)
+    yield record
+    record.close()
+
+
+def test_of_a_record_that_grows_the_last_version_counts(record: GrowingRecord, dir_fd: int, tmp_path: Path) -> None:
+    for number in range(3):
+        record.write({"n": number}, durable=number == 2)
+        assert read_record("r.json", dir_fd=dir_fd) == {"n": number}
+    assert [each.name for each in tmp_path.iterdir()] == ["r.json"]
+    assert (tmp_path / "r.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_e6_of_a_record_that_grows_cut_at_any_byte_the_last_whole_version_counts(
+    record: GrowingRecord, dir_fd: int, tmp_path: Path
+) -> None:
+    for number in range(2):
+        record.write({"n": number}, durable=False)
+    data = (tmp_path / "r.json").read_bytes()
+    first = data.index(b"\n") + 1
+    for length in range(first, len(data)):
+        (tmp_path / "r.json").write_bytes(data[:length])
+        assert read_record("r.json", dir_fd=dir_fd) == {"n": 0}
+
+
+def test_e6_no_flipped_bit_of_a_record_that_grows_makes_another_one(
+    record: GrowingRecord, dir_fd: int, tmp_path: Path
+) -> None:
+    for number in range(2):
+        record.write({"n": number}, durable=False)
+    data = (tmp_path / "r.json").read_bytes()
+    for bit in range(len(data) * 8):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "r.json").write_bytes(flipped)
+        try:
+            found = read_record("r.json", dir_fd=dir_fd)
+        except StateError:
+            continue
+        assert found in ({"n": 0}, {"n": 1})
+
+
+@pytest.mark.parametrize("meddle", ["replaced", "cut", "gone"])
+def test_e6_a_version_is_not_written_behind_what_somebody_else_left(
+    record: GrowingRecord, dir_fd: int, tmp_path: Path, meddle: str
+) -> None:
+    record.write({"n": 1}, durable=False)
+    if meddle == "cut":
+        (tmp_path / "r.json").write_bytes(b"cut")
+    else:
+        (tmp_path / "r.json").unlink()
+        if meddle == "replaced":
+            write_record("r.json", {"n": 2}, dir_fd=dir_fd)
+    record.write({"n": 3}, durable=True)
+    assert read_record("r.json", dir_fd=dir_fd) == {"n": 3}
+
+
+def test_a_version_that_cannot_be_written_whole_is_written_again_in_its_place(
+    record: GrowingRecord, dir_fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record.write({"n": 1}, durable=False)
+    write, calls = os.pwrite, 0
+
+    def half_full(fd: int, data: bytes, position: int) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OSError(28, "No space left on device")
+        return write(fd, data[:10], position) if calls == 1 else write(fd, data, position)
+
+    monkeypatch.setattr("gproc.store.records.os.pwrite", half_full)
+    with pytest.raises(OSError, match="No space left"):
+        record.write({"n": 2}, durable=False)
+    assert read_record("r.json", dir_fd=dir_fd) == {"n": 1}
+    record.write({"n": 3}, durable=True)
+    assert read_record("r.json", dir_fd=dir_fd) == {"n": 3}
+
+
 def test_a_first_record_is_private_and_there_is_nothing_else(dir_fd: int, tmp_path: Path) -> None:
     create_record("r.json", {"n": 1}, dir_fd=dir_fd)
     assert read_record("r.json", dir_fd=dir_fd) == {"n": 1}
@@ -81,10 +163,10 @@ def test_a_first_record_is_private_and_there_is_nothing_else(dir_fd: int, tmp_pa
 
 
 def test_a_first_record_that_cannot_be_written_is_not_there(dir_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(fd: int, data: memoryview) -> int:
+    def full(fd: int, data: bytes, position: int) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gproc.store.records.os.write", full)
+    monkeypatch.setattr("gproc.store.records.os.pwrite", full)
     with pytest.raises(OSError, match="No space left"):
         create_record("r.json", {"n": 1}, dir_fd=dir_fd)
     with pytest.raises(FileNotFoundError):
@@ -94,18 +176,18 @@ def test_a_first_record_that_cannot_be_written_is_not_there(dir_fd: int, monkeyp
 def test_a_record_that_cannot_be_written_leaves_the_old_one(dir_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
     write_record("r.json", {"n": 1}, dir_fd=dir_fd)
 
-    def full(fd: int, data: memoryview) -> int:
+    def full(fd: int, data: bytes, position: int) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gproc.store.records.os.write", full)
+    monkeypatch.setattr("gproc.store.records.os.pwrite", full)
     with pytest.raises(OSError, match="No space left"):
         write_record("r.json", {"n": 2}, dir_fd=dir_fd)
     assert read_record("r.json", dir_fd=dir_fd) == {"n": 1}
 
 
 def test_short_writes_are_carried_on(dir_fd: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = os.write
-    monkeypatch.setattr("gproc.store.records.os.write", lambda fd, data: write(fd, data[:7]))
+    write = os.pwrite
+    monkeypatch.setattr("gproc.store.records.os.pwrite", lambda fd, data, position: write(fd, data[:7], position))
     write_record("r.json", DOCUMENT, dir_fd=dir_fd)
     assert read_record("r.json", dir_fd=dir_fd) == DOCUMENT
 

@@ -39,7 +39,8 @@ async def test_e6_a_record_of_a_newer_version_is_left_for_that_version(tmp_path:
 async def test_e6_a_damaged_record_is_kept_beside_the_one_that_says_lost(tmp_path: Path, bit: int | None) -> None:
     job = await finished_job(tmp_path / "state")
     record = tmp_path / "state" / "jobs" / job.id / "status.json"
-    Damage(record, 60, bit).apply()
+    last_line = record.read_bytes().rindex(b'{"gproc"')
+    Damage(record, 60 if bit is None else last_line + 60, bit).apply()
     damaged = record.read_bytes()
 
     status, output = await found_again(tmp_path / "state", job)
