@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from pathlib import Path
 
 from gproc_support.processes import is_living, named, open_descriptors
-from gproc_support.supervision import output_of, shell, shim_pid
+from gproc_support.supervision import output_of, shell, shim_pid, until_output
 from gproc_support.waiting import eventually
 
 from gproc.model import JobState, Limits
@@ -32,6 +33,7 @@ async def test_a_job_gets_the_shim_of_one_that_is_over(supervisor: Supervisor, s
     await eventually(lambda: bool(supervisor._attachment._standby._idle))
     second = await shell(supervisor, "echo second; exec sleep 1000")
     assert shim_pid(state_dir, second) == shim
+    await until_output(supervisor, second, b"second\n")
     status = await supervisor.stop(second)
     assert (status.state, await output_of(supervisor, second)) == (JobState.STOPPED, b"second\n")
 
@@ -46,6 +48,7 @@ async def test_a_shim_keeps_nothing_of_the_jobs_it_had(supervisor: Supervisor, s
     seen = []
     for number in range(5):
         job_id = await shell(supervisor, f"echo {number}; exec sleep 1000")
+        await until_output(supervisor, job_id, b"\n")
         pid = shim_pid(state_dir, job_id)
         seen.append((pid, open_descriptors(pid), directory_of(pid) == state_dir / "jobs" / job_id))
         await supervisor.stop(job_id)
@@ -84,6 +87,16 @@ async def test_a_shim_that_is_killed_while_it_stands_by_is_not_missed(supervisor
     await eventually(lambda: not is_living(shim))
     await eventually(lambda: not supervisor._attachment._standby._idle)
     assert await output_of(supervisor, await shell(supervisor, "echo x")) == b"x\n"
+
+
+async def test_a_shim_whose_directory_was_deleted_does_not_try_for_ever_to_write_there(
+    supervisor: Supervisor, state_dir: Path
+) -> None:
+    job_id = await shell(supervisor, "exec sleep 1000")
+    shim = shim_pid(state_dir, job_id)
+    shutil.rmtree(state_dir / "jobs" / job_id)
+    assert (await supervisor.stop(job_id)).state is JobState.STOPPED
+    await eventually(lambda: not is_living(shim))
 
 
 async def test_a_shim_that_stands_by_ends_when_it_is_told_to(supervisor: Supervisor, state_dir: Path) -> None:

@@ -304,6 +304,9 @@ class Shim:
         try:
             self._write_status(durable=True)
             self._is_written = True
+        except FileNotFoundError:
+            # The job's directory was deleted: nobody will ever ask.
+            self._is_written = True
         except OSError:
             self._loop.at("write", _WRITE_AGAIN_SECONDS, self._write_final)
         self._announce_output()
