@@ -29,8 +29,6 @@ from gproc.config.client import (
 if TYPE_CHECKING:
     from gproc.config.server import (
         OutputConfig,
-        PolicyRule,
-        Quotas,
         ServerConfig,
         load_server_config,
         parse_server_config,
@@ -41,8 +39,6 @@ __all__ = [
     "Context",
     "ContextFile",
     "OutputConfig",
-    "PolicyRule",
-    "Quotas",
     "ServerConfig",
     "Setting",
     "Settings",

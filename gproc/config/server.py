@@ -9,12 +9,12 @@ from typing import Any
 
 from gproc.config import _toml
 from gproc.errors import ConfigError
+from gproc.model import OutputPolicy
+from gproc.model.policy import Quotas, Rule
 from gproc.store.retention import Retention
 
 __all__ = [
     "OutputConfig",
-    "PolicyRule",
-    "Quotas",
     "ServerConfig",
     "load_server_config",
     "parse_server_config",
@@ -22,35 +22,11 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quotas:
-    """What one owner may use at a time; None: as the server does without being told."""
-
-    running_jobs: int | None = None
-    connections: int | None = None
-    followers: int | None = None
-    """Open streams of output or statuses."""
-    starts_per_second: int | None = None
-    output_bytes: int | None = None
-    """Output kept of all jobs together; beyond it, new jobs are refused."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputConfig:
     """How much output of one job is kept, and what happens then."""
 
     max_bytes: int | None = None
-    policy: str = "drop"
-    """``"drop"``: the job goes on and what is not kept is counted. ``"stop"``: the job is stopped."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyRule:
-    """Which commands the owners who fit a pattern may run. Patterns as in a shell: ``*``, ``?``, ``[a-z]``."""
-
-    owner: str = "*"
-    allow: tuple[str, ...] = ()
-    """Empty: everything that is not denied."""
-    deny: tuple[str, ...] = ()
+    policy: OutputPolicy = OutputPolicy.DROP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +35,15 @@ class ServerConfig:
 
     users: Mapping[str, str] = field(default_factory=dict)
     """Owner to Unix user. Empty: the server's own user, or ``--run-as``."""
-    quotas: Quotas = Quotas()
+    quotas: Quotas = field(default_factory=Quotas)
     """Of each owner."""
+    owner_output_bytes: int | None = None
+    """Output kept of all jobs of one owner together; beyond it, new jobs are refused."""
     output: OutputConfig = OutputConfig()
     retention: Retention = field(default_factory=Retention)
     disk_reserve: int | None = None
     """Bytes of the state directory's file system that output never uses; None: as the server does by itself."""
-    policy: tuple[PolicyRule, ...] = ()
+    policy: tuple[Rule, ...] = ()
     """The first rule whose owner pattern fits decides; none: allowed."""
     source: str = "defaults"
     """The file it was read from."""
@@ -79,14 +57,15 @@ def load_server_config(path: str | Path) -> ServerConfig:
 def parse_server_config(table: Mapping[str, Any], *, source: str) -> ServerConfig:
     """Return the configuration in a TOML document that was read from *source*; raises `ConfigError`."""
     _toml.only_keys(table, {"users", "quotas", "output", "retention", "disk", "policy"}, source, "")
-    disk = _toml.table_at(table, "disk", source)
+    quotas, disk = (_toml.table_at(table, name, source) for name in ("quotas", "disk"))
     _toml.only_keys(disk, {"reserve"}, source, "disk")
     return ServerConfig(
         users={
             owner: _toml.text(user, source, f"users.{owner}")
             for owner, user in _toml.table_at(table, "users", source).items()
         },
-        quotas=_quotas(_toml.table_at(table, "quotas", source), source),
+        quotas=_quotas(quotas, source),
+        owner_output_bytes=_toml.optional(_toml.size, quotas, "output_bytes", source, "quotas"),
         output=_output(_toml.table_at(table, "output", source), source),
         retention=_retention(_toml.table_at(table, "retention", source), source),
         disk_reserve=_toml.optional(_toml.size, disk, "reserve", source, "disk"),
@@ -96,13 +75,10 @@ def parse_server_config(table: Mapping[str, Any], *, source: str) -> ServerConfi
 
 
 def _quotas(table: Mapping[str, Any], source: str) -> Quotas:
-    _toml.only_keys(table, {quota.name for quota in fields(Quotas)}, source, "quotas")
-    return Quotas(
-        **{
-            key: (_toml.size if key == "output_bytes" else _toml.count)(value, source, f"quotas.{key}")
-            for key, value in table.items()
-        }
-    )
+    """Return the quotas; one that is not told is as the server does without being told."""
+    _toml.only_keys(table, {"output_bytes", *(quota.name for quota in fields(Quotas))}, source, "quotas")
+    counts = {key: value for key, value in table.items() if key != "output_bytes"}
+    return Quotas(**{key: _toml.count(value, source, f"quotas.{key}") for key, value in counts.items()})
 
 
 def _output(table: Mapping[str, Any], source: str) -> OutputConfig:
@@ -110,7 +86,8 @@ def _output(table: Mapping[str, Any], source: str) -> OutputConfig:
     policy = _toml.text(table.get("policy", "drop"), source, "output.policy")
     if policy not in ("drop", "stop"):
         raise ConfigError(f'{source}: output.policy: {policy!r} is neither "drop" nor "stop"')
-    return OutputConfig(max_bytes=_toml.optional(_toml.size, table, "max_bytes", source, "output"), policy=policy)
+    max_bytes = _toml.optional(_toml.size, table, "max_bytes", source, "output")
+    return OutputConfig(max_bytes=max_bytes, policy=OutputPolicy(policy))
 
 
 def _retention(table: Mapping[str, Any], source: str) -> Retention:
@@ -128,17 +105,17 @@ def _retention(table: Mapping[str, Any], source: str) -> Retention:
     return replace(Retention(), **told)
 
 
-def _policy(rules: object, source: str) -> tuple[PolicyRule, ...]:
+def _policy(rules: object, source: str) -> tuple[Rule, ...]:
     if not isinstance(rules, list):
         raise ConfigError(f"{source}: policy: must be rules, each under its own [[policy]]")
     return tuple(_rule(rule, source, f"policy[{number}]") for number, rule in enumerate(rules, start=1))
 
 
-def _rule(rule: object, source: str, where: str) -> PolicyRule:
+def _rule(rule: object, source: str, where: str) -> Rule:
     if not isinstance(rule, dict):
         raise ConfigError(f"{source}: {where}: must be a table, under its own [[policy]]")
     _toml.only_keys(rule, {"owner", "allow", "deny"}, source, where)
-    return PolicyRule(
+    return Rule(
         owner=_toml.text(rule.get("owner", "*"), source, f"{where}.owner"),
         allow=_toml.patterns(rule.get("allow", []), source, f"{where}.allow"),
         deny=_toml.patterns(rule.get("deny", []), source, f"{where}.deny"),

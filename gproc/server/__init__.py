@@ -13,13 +13,10 @@ if TYPE_CHECKING:
     from gproc.server.app import RunningServer, open_server, serve
     from gproc.server.loop import run
     from gproc.server.options import ServeOptions
-    from gproc.server.policy import Quotas, Rule
 
-__all__ = ["Quotas", "Rule", "RunningServer", "ServeOptions", "open_server", "run", "serve"]
+__all__ = ["RunningServer", "ServeOptions", "open_server", "run", "serve"]
 
 _HOMES = {
-    "Quotas": "gproc.server.policy",
-    "Rule": "gproc.server.policy",
     "RunningServer": "gproc.server.app",
     "ServeOptions": "gproc.server.options",
     "open_server": "gproc.server.app",

@@ -21,6 +21,7 @@ from functools import partial
 
 from gproc import wire
 from gproc.errors import ConfigError, GprocError
+from gproc.model.policy import Quotas
 from gproc.server.door import Door
 from gproc.server.endings import log_endings
 from gproc.server.followers import Followers
@@ -28,7 +29,6 @@ from gproc.server.health import HealthService
 from gproc.server.ledger import Ledger
 from gproc.server.log import EventLog, logging_to
 from gproc.server.options import ServeOptions, parse_address
-from gproc.server.policy import Quotas
 from gproc.server.reflection import ReflectionService
 from gproc.server.service import Access, JobService
 from gproc.server.tls import Tls, TlsFiles, load_tls, why_expired, why_refused

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gproc.model import Identity
-from gproc.server.policy import Bucket, Quotas, check_quota, is_full, take_token
+from gproc.model.policy import Quotas
+from gproc.server.policy import Bucket, check_quota, is_full, take_token
 
 __all__ = ["Ledger"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gproc.errors import ConfigError
 from gproc.model import Identity
-from gproc.server.policy import Quotas, Rule
+from gproc.model.policy import Quotas, Rule
 from gproc.worker.settings import SupervisorSettings
 
 __all__ = ["ServeOptions", "parse_address"]

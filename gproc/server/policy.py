@@ -14,34 +14,12 @@ from posixpath import basename, isabs, join, normpath
 
 from gproc.errors import PermissionDenied, QuotaExceeded
 from gproc.model import Identity, JobRequest
+from gproc.model.policy import Rule
 
-__all__ = ["Bucket", "Quotas", "Rule", "check_command", "check_quota", "is_full", "take_token"]
+__all__ = ["Bucket", "Rule", "check_command", "check_quota", "is_full", "take_token"]
 
 _STEERING = ("PATH", "LD_*")
 """Variables that change which program a name means, or what is loaded into it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """What the owners that match a glob may run.
-
-    A pattern without a slash speaks about a program's bare name, one with a slash about its whole path.
-    """
-
-    owner: str = "*"
-    allow: tuple[str, ...] = ()
-    """Empty: everything that is not denied."""
-    deny: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quotas:
-    """How much each owner may have at once; None means no limit."""
-
-    running_jobs: int | None = None
-    followers: int | None = 4096
-    connections: int | None = 64
-    starts_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from gproc.client import Client
 from gproc.errors import JobNotFound, Unavailable
 from gproc.model import LIVE_STATES, Identity, JobId
+from gproc.model.policy import Quotas, Rule
 from gproc.server.app import RunningServer, open_server
 from gproc.server.options import ServeOptions
-from gproc.server.policy import Quotas, Rule
 from gproc.testing.authority import Authority, Files
 from gproc.worker import Supervisor
 

@@ -23,7 +23,7 @@ from gproc.errors import (
     Unimplemented,
 )
 from gproc.model import Chunk, JobState, Stream, TerminalSize
-from gproc.server.policy import Quotas, Rule
+from gproc.model.policy import Quotas, Rule
 from gproc.testing import EmbeddedServer, embedded_server
 from gproc.wire import METHODS, messages
 

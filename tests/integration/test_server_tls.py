@@ -15,8 +15,8 @@ from cryptography import x509
 from gproc.client import Client, Patience
 from gproc.errors import CertificateRefused, ConfigError, GprocError, Unauthenticated, Unavailable
 from gproc.model import Chunk
+from gproc.model.policy import Quotas
 from gproc.server import RunningServer, ServeOptions, open_server
-from gproc.server.policy import Quotas
 from gproc.testing import Files, Forger
 from gproc.testing.embedded import end_jobs, make_options
 from gproc.testing.forger import subject

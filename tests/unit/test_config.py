@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from gproc.config import (
     Context,
     ContextFile,
-    PolicyRule,
     context_file_path,
     load_contexts,
     load_server_config,
@@ -19,6 +18,8 @@ from gproc.config import (
     save_contexts,
 )
 from gproc.errors import ConfigError
+from gproc.model import OutputPolicy
+from gproc.model.policy import Quotas, Rule
 from gproc.store.retention import Retention
 
 PROD = Context(name="prod", addr="prod:3000", cacert="/ca.crt", cert="/a.crt", key="/a.key")
@@ -168,18 +169,19 @@ def test_a_server_configuration_is_read_whole(tmp_path: Path) -> None:
     )
     config = load_server_config(path)
     assert config.users == {"alice": "worker"}
-    assert (config.quotas.running_jobs, config.quotas.starts_per_second, config.quotas.followers) == (8, 5, None)
-    assert config.quotas.output_bytes == 10 << 30
-    assert (config.output.max_bytes, config.output.policy) == (1 << 30, "stop")
+    assert config.quotas == Quotas(running_jobs=8, starts_per_second=5)
+    assert config.owner_output_bytes == 10 << 30
+    assert (config.output.max_bytes, config.output.policy) == (1 << 30, OutputPolicy.STOP)
     assert (config.retention.age, config.retention.count, config.retention.bytes) == (timedelta(days=30), 1000, 4096)
     assert config.disk_reserve == 512 << 20
-    assert config.policy == (PolicyRule(owner="ci-*", allow=("make", "/usr/bin/*")), PolicyRule(deny=("sh",)))
+    assert config.policy == (Rule(owner="ci-*", allow=("make", "/usr/bin/*")), Rule(deny=("sh",)))
     assert config.source == str(path)
 
 
 def test_an_empty_server_configuration_is_the_defaults() -> None:
     config = parse_server_config({}, source="x")
-    assert (config.users, config.policy, config.disk_reserve, config.output.policy) == ({}, (), None, "drop")
+    assert (config.users, config.policy, config.disk_reserve) == ({}, (), None)
+    assert (config.quotas, config.output.policy) == (Quotas(), OutputPolicy.DROP)
     assert config.retention == Retention()
 
 

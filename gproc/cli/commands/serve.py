@@ -70,45 +70,23 @@ def _serve_options(settings: Settings, options: Mapping[str, Any]) -> ServeOptio
         run_as=options["run_as"],
         drain=drain,
         json_logs=options["json_logs"],
-        **_from_file(config),
+        users=config.users,
+        rules=config.policy,
+        quotas=config.quotas,
+        settings=_settings(config),
     )
 
 
-def _from_file(config: ServerConfig) -> dict[str, Any]:
-    """Return the options that the configuration file decides; what it does not tell is as the server does by itself."""
-    from dataclasses import replace
-
-    from gproc.server.policy import Quotas, Rule
-
-    quotas = {
-        "running_jobs": config.quotas.running_jobs,
-        "connections": config.quotas.connections,
-        "followers": config.quotas.followers,
-        "starts_per_second": config.quotas.starts_per_second,
-    }
-    return {
-        "users": config.users,
-        "rules": tuple(Rule(owner=rule.owner, allow=rule.allow, deny=rule.deny) for rule in config.policy),
-        "quotas": replace(Quotas(), **_told(quotas)),
-        "settings": _settings(config),
-    }
-
-
 def _settings(config: ServerConfig) -> SupervisorSettings:
+    """Return the bounds that the file tells; what it does not tell is as the server does by itself."""
     from dataclasses import replace
 
-    from gproc.model import OutputPolicy
     from gproc.worker.settings import SupervisorSettings
 
-    bounds = {
-        "reserve_bytes": config.disk_reserve,
-        "output_bytes": config.output.max_bytes,
-        "output_policy": OutputPolicy(config.output.policy),
-        "owner_output_bytes": config.quotas.output_bytes,
-        "retention": config.retention,
-    }
-    return replace(SupervisorSettings(), **_told(bounds))
-
-
-def _told(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+    settings = SupervisorSettings(
+        output_bytes=config.output.max_bytes,
+        output_policy=config.output.policy,
+        owner_output_bytes=config.owner_output_bytes,
+        retention=config.retention,
+    )
+    return settings if config.disk_reserve is None else replace(settings, reserve_bytes=config.disk_reserve)

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 import pytest
 
 from gproc.errors import QuotaExceeded
+from gproc.model.policy import Quotas
 from gproc.server.ledger import Ledger
-from gproc.server.policy import Quotas
 
 
 def test_f3_one_owner_at_the_limit_does_not_hinder_another() -> None:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from gproc.errors import PermissionDenied, QuotaExceeded
 from gproc.model import JobRequest
-from gproc.server.policy import Bucket, Rule, check_command, check_quota, take_token
+from gproc.model.policy import Rule
+from gproc.server.policy import Bucket, check_command, check_quota, take_token
 
 
 def asks(command: str, cwd: str = "", **env: str) -> JobRequest:

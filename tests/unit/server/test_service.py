@@ -11,10 +11,10 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from h2.exceptions import StreamClosedError
 
 from gproc.errors import JobNotFound
+from gproc.model.policy import Quotas
 from gproc.server.followers import Followers
 from gproc.server.ledger import Ledger
 from gproc.server.log import EventLog
-from gproc.server.policy import Quotas
 from gproc.server.service import Access, JobService
 from gproc.server.users import resolve_users
 from gproc.wire import METHODS
