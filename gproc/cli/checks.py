@@ -117,24 +117,27 @@ def _certificates(settings: Settings) -> Iterator[Check]:
 
 
 def _network(settings: Settings) -> Iterator[Check]:
-    host, _, port = settings.require("addr").rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal():
-        yield _bad("address", f"{settings.require('addr')!r} is not HOST:PORT", "give it as --addr HOST:PORT")
+    from gproc.client.address import parse_address
+
+    try:
+        host, port = address = parse_address(settings.require("addr"))
+    except ConfigError as error:
+        problem, _, advice = str(error).partition("; ")
+        yield _bad("address", problem, advice)
         return
     try:
-        found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         yield _bad("name", f"{host}: {error.strerror}", "is the name right? does this network's DNS know it?")
         return
     yield _good("name", f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}")
     try:
-        connection = socket.create_connection((host, int(port)), timeout=_PATIENCE)
+        connection = socket.create_connection(address, timeout=_PATIENCE)
     except OSError as error:
-        yield _bad("connection", f"{host}:{port}: {error.strerror or error}", _refused_advice(error))
+        yield _bad("connection", f"{address}: {error.strerror or error}", _refused_advice(error))
         return
     with connection:
-        yield _good("connection", f"{host}:{port} answers")
+        yield _good("connection", f"{address} answers")
         handshake = _handshake(connection, host, settings)
     yield handshake
     if handshake.verdict is not Verdict.BAD:

@@ -19,8 +19,6 @@ __all__ = ["make_client", "resolve_id", "resolve_ids", "settings_of", "with_clie
 
 Result = TypeVar("Result")
 
-_ID_ALPHABET = frozenset("0123456789abcdefghjkmnpqrstvwxyz")
-_ID_LENGTH = 36
 _SHOWN_CANDIDATES = 3
 
 
@@ -63,9 +61,11 @@ async def resolve_id(client: Client, text: str) -> JobId:
 
     Raises `JobNotFound` if there is none and `InvalidArgument`, with some of them, if there are several.
     """
-    if len(text) == _ID_LENGTH and _ID_ALPHABET.issuperset(text):
+    from gproc.model.ids import begins_an_id, is_job_id
+
+    if is_job_id(text):
         return text
-    if text and _ID_ALPHABET.issuperset(text):
+    if begins_an_id(text):
         found = await _first_few(client, id_prefix=text)
         if found:
             return _the_only_one(text, found, "begin with that")

@@ -10,7 +10,7 @@ import re
 
 from gproc.errors import InvalidArgument
 
-__all__ = ["JobId", "make_job_id", "parse_job_id"]
+__all__ = ["JobId", "begins_an_id", "is_job_id", "make_job_id", "parse_job_id"]
 
 JobId = str
 """Identifies one job for ever."""
@@ -28,10 +28,20 @@ def make_job_id(*, milliseconds: int, chance: int) -> JobId:
 
 def parse_job_id(text: str) -> JobId:
     """Return *text* if it has the shape of an id; raise `InvalidArgument` if not."""
-    if _SHAPE.fullmatch(text) is None:
+    if not is_job_id(text):
         shown = text if len(text) <= 80 else text[:77] + "..."
         raise InvalidArgument("id", f"{shown!r} is not a job id; ids are 36 lower-case letters and digits")
     return text
+
+
+def is_job_id(text: str) -> bool:
+    """Whether *text* has the shape of an id."""
+    return _SHAPE.fullmatch(text) is not None
+
+
+def begins_an_id(text: str) -> bool:
+    """Whether an id may begin with *text*: it is not empty, and all of it is of their alphabet."""
+    return 0 < len(text) <= _TIME_CHARACTERS + _RANDOM_CHARACTERS and set(text) <= set(_ALPHABET)
 
 
 def _base32(number: int, length: int) -> str:

@@ -458,6 +458,8 @@ def test_doctor_is_content(alice: Cli) -> None:
 
 
 def test_doctor_finds_what_is_wrong(alice: Cli, bob: Cli, tmp_path: Path) -> None:
+    nowhere = alice("--addr", "localhost:99999", "doctor")
+    assert (nowhere.returncode, "99999 is not a port" in nowhere.stdout) == (125, True), nowhere.stderr
     nobody = alice("--addr", "localhost:1", "doctor")
     assert nobody.returncode == 125
     assert "✗ connection" in nobody.stdout

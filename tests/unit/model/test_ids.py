@@ -4,6 +4,7 @@ import pytest
 
 from gproc.errors import InvalidArgument
 from gproc.model import make_job_id, parse_job_id
+from gproc.model.ids import begins_an_id, is_job_id
 
 
 def test_an_id_is_36_lower_case_letters_and_digits() -> None:
@@ -33,3 +34,11 @@ def test_i5_a_text_of_a_megabyte_is_not_repeated_in_the_error() -> None:
     with pytest.raises(InvalidArgument) as caught:
         parse_job_id("a" * 1_000_000)
     assert len(str(caught.value)) < 200
+
+
+def test_what_an_id_may_begin_with_is_known() -> None:
+    job_id = make_job_id(milliseconds=1_700_000_000_000, chance=12345)
+    assert is_job_id(job_id)
+    assert all(begins_an_id(job_id[:length]) for length in range(1, 37))
+    assert not any(is_job_id(job_id[:length]) for length in range(36))
+    assert not any(map(begins_an_id, ["", "web-1", "U", "u", "٣", "a" * 37]))
