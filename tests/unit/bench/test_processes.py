@@ -48,9 +48,9 @@ def test_a_reader_of_lines_waits_no_longer_than_it_may() -> None:
 
 
 def test_a_process_is_found_by_its_mark_with_its_children_and_is_gone_after_end() -> None:
-    program = (
-        "import subprocess, sys; child = subprocess.Popen(['sleep', '60']); print(child.pid, flush=True); child.wait()"
-    )
+    # The child says itself that it is there: while it is being executed, it has no environment yet.
+    child_program = ["sh", "-c", "echo $$; read never"]
+    program = f"import subprocess; subprocess.Popen({child_program}, stdin=subprocess.PIPE).wait()"
     mark = f"GPROC_TEST_MARK={os.getpid()}-family"
     env = {**os.environ, mark.partition("=")[0]: mark.partition("=")[2]}
     process = subprocess.Popen([sys.executable, "-c", program], env=env, stdout=subprocess.PIPE)
