@@ -113,7 +113,9 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
         return self._scratch
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take *nbytes* encrypted bytes, and do what they ask for."""
+        """Take *nbytes* encrypted bytes, and do what they ask for; one that was refused may say what it likes."""
+        if self._state is _State.GONE:
+            return
         self._incoming.write(self._scratch[:nbytes])
         self._go_on()
 
@@ -303,8 +305,9 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
             for piece in pieces:
                 self._encrypt(memoryview(piece))
         except tls.SSLError as error:
-            self._error = error
-            self.abort()
+            if not self._is_over:  # else it is about to be closed, and why is known
+                self._error = error
+                self.abort()
         self._flush()
 
     def _encrypt(self, data: memoryview) -> None:

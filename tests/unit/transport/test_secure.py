@@ -196,6 +196,42 @@ async def test_nonsense_ends_the_connection_with_what_tls_says(tls: Any) -> None
         assert isinstance(await asyncio.wait_for(ear.lost, PATIENCE), ssl.SSLError)
 
 
+class Chatterbox(Ear):
+    """Says something whenever it is about to hear something."""
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        self.transport.write(b"well, ")
+        return super().get_buffer(sizehint)
+
+
+async def test_what_tls_says_is_not_forgotten_over_what_cannot_be_sent_any_more(tls: Any) -> None:
+    ear = Chatterbox()
+    async with connected(tls, ear) as (_, _, writer):
+        with past_tls(writer) as raw:
+            raw.send(b"\x17\x03\x03\x00\x20" * 9)
+        error = await asyncio.wait_for(ear.lost, PATIENCE)
+        assert isinstance(error, ssl.SSLError)
+        assert error.reason == "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"
+
+
+async def test_a_peer_that_hangs_up_before_it_is_answered_is_gone_without_a_fault(tls: Any) -> None:
+    ear = Chatterbox()
+    async with connected(tls, ear) as (_, _, writer):
+        with past_tls(writer) as raw:
+            raw.shutdown(socket.SHUT_WR)
+        assert await asyncio.wait_for(ear.lost, PATIENCE) is None
+
+
+async def test_what_a_peer_says_after_it_was_refused_is_kept_nowhere(tls: Any) -> None:
+    async with served(tls, Ear()) as (secure, theirs):
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(theirs, b"GET / HTTP/1.1\r\n\r\n")
+        with pytest.raises(ssl.SSLError):
+            await secure.shake(PATIENCE)
+        await loop.sock_sendall(theirs, BLOB * 8)
+        assert secure._incoming.pending < 64 * 1024
+
+
 async def test_a_protocol_that_writes_too_much_is_told_to_wait(tls: Any) -> None:
     ear = Ear()
     async with connected(tls, ear) as (secure, reader, writer):
