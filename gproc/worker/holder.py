@@ -23,13 +23,14 @@ def stop_unreachable(directory: Path) -> bool:
 
 
 def signal_holder(path: Path, number: signal.Signals) -> bool:
-    """Send a signal to the process that holds the lock of *path*; return whether there was one.
+    """Send a signal to the process that holds the lock of *path*; return whether there was one, and not this one.
 
+    This one holds the lock of a job while it declares the job lost: then the shim is gone.
     It is looked for twice, before and after it is held by a descriptor, so its number cannot have come to mean another.
     Raises `PermissionError` if it may not be signalled.
     """
     pid = holder_of_lock(path)
-    if pid is None:
+    if pid in (None, os.getpid()):
         return False
     try:
         pidfd = os.pidfd_open(pid)

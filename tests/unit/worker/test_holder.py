@@ -54,6 +54,17 @@ def test_b7_who_has_a_file_open_without_its_lock_is_not_signalled(tmp_path: Path
         os.close(fd)
 
 
+def test_a_server_that_holds_the_lock_to_declare_the_job_lost_does_not_signal_itself(tmp_path: Path) -> None:
+    path = tmp_path / "spec.json"
+    path.touch()
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        assert not signal_holder(path, signal.SIGCONT)
+    finally:
+        os.close(fd)
+
+
 def test_a_file_that_is_not_there_is_held_by_nobody(tmp_path: Path) -> None:
     assert holder_of_lock(tmp_path / "gone") is None
 
