@@ -11,8 +11,8 @@ ways to be read:
 
 **Flow control.** What arrived and was not read is owed to the peer, which may not send more than a window. A byte is
 acknowledged when it is read, or at once while a reader waits for the message that it belongs to; so memory is bounded
-by one window and one message, and a message larger than a window still gets through. It is told in parts of the window
-that are worth a frame.
+by one window and one message, and a message larger than a window still gets through. Of output it is told in
+parts of the window that are worth a frame; of requests at once, for many of them wait for room on one connection.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ class MessageBuffer(Buffer):
     def _settle(self, size: int) -> None:
         self._owed -= size
         self._due += size
-        if self._due >= self._worth_a_word:
+        if self._due >= self._worth_a_word or self._assembler is None:
             due, self._due = self._due, 0
             self._acknowledge(due)
 

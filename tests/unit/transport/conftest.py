@@ -55,6 +55,7 @@ class Service:
 
     def __init__(self) -> None:
         self.started = 0
+        self.heard = 0
         self.cancelled = 0
         self.running = asyncio.Event()
         self.go_on = asyncio.Event()
@@ -85,6 +86,7 @@ class Service:
     async def hang(self, stream: Stream[bytes, bytes]) -> None:
         self.started += 1
         await stream.recv_message()
+        self.heard += 1
         self.running.set()
         try:
             await self.go_on.wait()

@@ -238,6 +238,15 @@ async def test_h13_a_server_ends_although_a_client_does_not_read(serve: Any, unt
     assert not serving.server.connections
 
 
+async def test_requests_that_were_read_and_wait_for_their_answer_take_no_room_from_others(serve: Any, until: Until) -> None:
+    serving = await serve()
+    async with serving.stub() as stub, asyncio.timeout(10):
+        waiting = [asyncio.create_task(stub.hang(bytes(8000))) for _ in range(200)]
+        await until(lambda: serving.service.heard == 200)
+        serving.service.go_on.set()
+        assert set(await asyncio.gather(*waiting)) == {b"done"}
+
+
 async def test_a_deadline_ends_the_request(serve: Any, until: Until) -> None:
     serving = await serve()
     async with serving.peer() as peer:
