@@ -16,7 +16,7 @@ from gproc.errors import PermissionDenied, QuotaExceeded
 from gproc.model import Identity, JobRequest
 from gproc.model.policy import Rule
 
-__all__ = ["Bucket", "Rule", "check_command", "check_quota", "is_full", "take_token"]
+__all__ = ["Bucket", "check_command", "check_quota", "is_full", "take_token"]
 
 _STEERING = ("PATH", "LD_*")
 """Variables that change which program a name means, or what is loaded into it."""

@@ -22,10 +22,11 @@ from h2.exceptions import ProtocolError
 from gproc import wire
 from gproc.errors import GprocError, InternalError, InvalidArgument, Unimplemented
 from gproc.model import Identity, JobRequest, JobStatus, OutputEvent
+from gproc.model.policy import Rule
 from gproc.server.followers import Follower, Followers
 from gproc.server.ledger import Ledger
 from gproc.server.log import EventLog, describe
-from gproc.server.policy import Rule, check_command
+from gproc.server.policy import check_command
 from gproc.server.users import Users
 from gproc.transport import connection_of, output_room, send_output
 from gproc.wire import METHODS, messages

@@ -238,7 +238,9 @@ async def test_h13_a_server_ends_although_a_client_does_not_read(serve: Any, unt
     assert not serving.server.connections
 
 
-async def test_requests_that_were_read_and_wait_for_their_answer_take_no_room_from_others(serve: Any, until: Until) -> None:
+async def test_requests_that_were_read_and_wait_for_their_answer_take_no_room_from_others(
+    serve: Any, until: Until
+) -> None:
     serving = await serve()
     async with serving.stub() as stub, asyncio.timeout(10):
         waiting = [asyncio.create_task(stub.hang(bytes(8000))) for _ in range(200)]
