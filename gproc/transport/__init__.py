@@ -1,4 +1,4 @@
-"""What Gproc adds to grpclib and h2, by subclassing: limits against hostile peers, and a fast path for output.
+"""What Gproc adds to grpclib and h2: TLS, limits against hostile peers, and a fast path for output.
 
 - `HardenedServer` and `HardenedChannel` are grpclib's server and channel within `TransportLimits`.
 - `output_room`, `send_output`, `recv_output` and `encode_output_head`, `decode_output` carry `JobOutput` messages past

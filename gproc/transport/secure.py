@@ -6,8 +6,8 @@ buffers of its own. asyncio has such a layer, too. This one takes its place beca
 - it decrypts into whatever buffer the protocol wants filled next, as often as there is something to decrypt, so that
   the bytes of a large message arrive where they are to stay;
 - it encrypts what it is given piece by piece, without joining the pieces first;
-- what arrives encrypted lies in *scratch*, which all connections of one loop share: it is empty again before the next
-  one reads. asyncio keeps 256 KiB for each;
+- what arrives encrypted lies in *scratch*, which connections of one loop share: it is empty again before the next one
+  reads. asyncio keeps 256 KiB for each;
 - a peer whose handshake is refused is sent the alert that says why.
 
 Reading cannot be paused, and there is no half-closed state: HTTP/2 needs neither.
