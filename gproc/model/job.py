@@ -130,7 +130,6 @@ class RunAs:
     gid: int
     groups: tuple[int, ...]
     home: str
-    shell: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

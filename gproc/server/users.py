@@ -73,11 +73,4 @@ def resolve_user(name: str) -> RunAs:
     except KeyError:
         raise ConfigError(f"user {name}: there is no such user on this machine; see `getent passwd`") from None
     groups = tuple(sorted(os.getgrouplist(name, entry.pw_gid)))
-    return RunAs(
-        user=name,
-        uid=entry.pw_uid,
-        gid=entry.pw_gid,
-        groups=groups,
-        home=entry.pw_dir,
-        shell=entry.pw_shell or "/bin/sh",
-    )
+    return RunAs(user=name, uid=entry.pw_uid, gid=entry.pw_gid, groups=groups, home=entry.pw_dir)

@@ -2,7 +2,7 @@
 
 The shim speaks first::
 
-    {"hello": {"version": 1, "job": ID, "nonce": NONCE, "pid": N}}   proves that it is the job's shim
+    {"hello": {"version": 1, "job": ID, "nonce": NONCE}}             proves that it is the job's shim
     {"status": {…}}                                                  the status document, now and at every change
     {"failed": {"error": CLASS, "message": TEXT, "errno": N}}        instead: the program was not executed
     {"output": [END, KEPT, DROPPED]}                                 the output goes this far (`store.Extent`)

@@ -309,7 +309,7 @@ async def test_arguments_arrive_as_they_are(supervisor: Supervisor) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 async def test_a1_a_program_that_a_user_may_not_run_is_an_error(supervisor: Supervisor, roots_script: Path) -> None:
-    nobody = RunAs(user="nobody", uid=65534, gid=65534, groups=(), home="/", shell="/bin/sh")
+    nobody = RunAs(user="nobody", uid=65534, gid=65534, groups=(), home="/")
     with pytest.raises(CommandNotExecutable):
         await supervisor.start(str(roots_script), run_as=nobody)
     job_id = await supervisor.start("id", ["-u"], run_as=nobody)

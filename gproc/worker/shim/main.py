@@ -229,7 +229,7 @@ class Shim:
         self._job.reap()
 
     def _greeting(self) -> list[Message]:
-        hello = {"version": VERSION, "job": self._spec.id, "nonce": self._spec.nonce, "pid": os.getpid()}
+        hello = {"version": VERSION, "job": self._spec.id, "nonce": self._spec.nonce}
         return [{"hello": hello}, self._latest("output"), self._latest("status")]
 
     def _latest(self, topic: str) -> Message:

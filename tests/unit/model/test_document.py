@@ -71,7 +71,6 @@ specs = st.builds(
         gid=counts,
         groups=st.lists(counts, max_size=3).map(tuple),
         home=texts,
-        shell=texts,
     ),
     reserve_bytes=counts,
     cgroup=texts,
@@ -136,7 +135,7 @@ def test_e10_fields_of_a_newer_version_are_passed_over() -> None:
         request=JobRequest(command="c", tty=TerminalSize(), limits=Limits(processes=5)),
         created_at=datetime(2024, 5, 6, tzinfo=UTC),
         nonce="n",
-        run_as=RunAs(user="u", uid=1, gid=1, groups=(), home="/", shell="/bin/sh"),
+        run_as=RunAs(user="u", uid=1, gid=1, groups=(), home="/"),
     )
     document = spec_to_document(spec)
     for holder in (document, document["run_as"], document["tty"], document["limits"], document["stop"]):

@@ -16,7 +16,7 @@ PLAN = Launch(
     stdin=0,
     stdout=1,
     stderr=2,
-    run_as=RunAs(user="joe", uid=1, gid=1, groups=(), home="/", shell="/bin/sh"),
+    run_as=RunAs(user="joe", uid=1, gid=1, groups=(), home="/"),
 )
 
 
