@@ -121,9 +121,6 @@ class GuardedProtocol(asyncio.BufferedProtocol):
         self.connection.asked_at = None
         return True
 
-    def eof_received(self) -> None:
-        """Let the transport close: HTTP/2 knows no half-closed connection."""
-
     def pause_writing(self) -> None:
         """Make senders wait."""
         self.connection.pause_writing()
