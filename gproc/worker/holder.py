@@ -6,20 +6,39 @@ whatever became of its socket; a process id from a record alone proves nothing.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["holder_of_lock", "signal_holder", "stop_unreachable"]
+from gproc.store.directory import opened
+from gproc.store.records import write_record
+
+__all__ = ["STOP_RECORD", "holder_of_lock", "signal_holder", "stop_unreachable"]
+
+STOP_RECORD = "stop.json"
+"""How a shim that cannot be reached should stop its job, and who asked; it deletes the record as it reads it."""
+
+_log = logging.getLogger("gproc.worker")
 
 
-def stop_unreachable(directory: Path) -> bool:
-    """Have a shim whose socket is gone stop its job as it was started to be stopped; return whether it was told.
+def stop_unreachable(directory: Path, asked: Mapping[str, object]) -> bool:
+    """Have a shim whose socket is gone stop its job as it is *asked*; return whether it was told.
 
-    A shim that can be reached by its socket, even if it does not answer, is left alone.
+    What is asked is left in a record. If that cannot be written, the shim stops its job as it was started to be
+    stopped. A shim that can be reached by its socket, even if it does not answer, is left alone.
     """
-    return not (directory / "shim.sock").is_socket() and signal_holder(directory / "spec.json", signal.SIGTERM)
+    if (directory / "shim.sock").is_socket() or holder_of_lock(directory / "spec.json") in (None, os.getpid()):
+        return False
+    try:
+        with opened(directory) as fd:
+            write_record(STOP_RECORD, dict(asked), dir_fd=fd, durable=False)
+    except OSError as error:
+        reason = f"{error.strerror}; the signal and the grace that the job was started with are used"
+        _log.warning("stop not passed on", extra={"job": directory.name, "reason": reason})
+    return signal_holder(directory / "spec.json", signal.SIGTERM)
 
 
 def signal_holder(path: Path, number: signal.Signals) -> bool:

@@ -310,18 +310,23 @@ class Supervisor:
         """Stop a job and all that it started; return its final status.
 
         The job gets *signal*, and after *grace* SIGKILL; both as it was started with unless given. A finished job is
-        left alone. A shim that cannot be reached because its socket was deleted stops its job as it was started with.
+        left alone. A shim whose socket was deleted is told in another way, by `stop_unreachable`.
         If something cannot be killed, the status that says so is returned a few seconds after the grace.
         Stopping again with a shorter grace shortens it. Cancelling does not take the stop back.
         """
         entry = self._registry.get(job_id, owner)
         await self._started(entry)
         policy = StopPolicy(signal=signal or entry.stop.signal, grace=entry.stop.grace if grace is None else grace)
-        seconds = policy.grace.total_seconds()
-        if not entry.status.is_final and not await self._stop_unreachable(entry):
-            await self._ask(entry, "stop", signal=policy.signal.name, grace=seconds, by=owner or LOCAL)
+        limit = policy.grace.total_seconds()
+        asked = {"signal": policy.signal.name, "grace": limit, "by": owner or LOCAL}
+        if not entry.status.is_final:
+            if await self._stop_unreachable(entry, asked):
+                # A shim of an earlier version keeps to the grace that the job was started with.
+                limit = max(limit, entry.stop.grace.total_seconds())
+            else:
+                await self._ask(entry, "stop", **asked)
         try:
-            async with asyncio.timeout(seconds + _BEYOND_GRACE_SECONDS):
+            async with asyncio.timeout(limit + _BEYOND_GRACE_SECONDS):
                 return await self.wait(job_id)
         except TimeoutError:
             return entry.current()
@@ -353,9 +358,9 @@ class Supervisor:
         self._registry.discard(entry)
         await self._tasks.thread(self._state.delete, job_id)
 
-    async def _stop_unreachable(self, entry: Entry) -> bool:
+    async def _stop_unreachable(self, entry: Entry, asked: Mapping[str, object]) -> bool:
         """Whether the shim of *entry* could only be told by a signal to stop its job, and was."""
-        return entry.link is None and await self._tasks.thread(stop_unreachable, self._state.job(entry.id))
+        return entry.link is None and await self._tasks.thread(stop_unreachable, self._state.job(entry.id), asked)
 
     async def _ask(self, entry: Entry, what: str, **details: object) -> tuple[int, str]:
         """Ask a job's shim for *what*; a job that ends meanwhile is no such process."""

@@ -25,7 +25,7 @@ from gproc_support.supervision import (
 from gproc_support.waiting import eventually, soon
 
 from gproc.errors import JobNotFound, StateError
-from gproc.model import JobRequest, JobSpec, JobState, JobStatus
+from gproc.model import JobRequest, JobSpec, JobState, JobStatus, StopPolicy
 from gproc.model.document import spec_to_document, status_to_document
 from gproc.store.directory import opened
 from gproc.store.records import encode, read_record, write_record
@@ -450,10 +450,43 @@ async def test_e9_a_running_job_whose_socket_was_deleted_can_be_stopped_after_a_
     (state_dir / "jobs" / started.id / "shim.sock").unlink()
     async with asyncio.timeout(30), supervised(state_dir) as supervisor:
         assert (supervisor.status(started.id).state, len(living(mark))) == (JobState.RUNNING, 1)
-        status = await supervisor.stop(started.id)
-        assert (status.state, status.signal) == (JobState.STOPPED, "SIGTERM")
-        assert status.reason == "stopped because its shim was told to end"
+        status = await supervisor.stop(started.id, owner=started.owner, signal=signal.SIGINT)
+        assert (status.state, status.signal) == (JobState.STOPPED, "SIGINT")
+        assert (status.stopped_by, status.reason) == (started.owner, f"stopped by {started.owner}")
         assert living(mark) == []
+
+
+async def test_e9_a_stop_of_a_job_whose_socket_was_deleted_answers_when_the_job_is_final(
+    state_dir: Path, mark: str
+) -> None:
+    async with keeper(state_dir) as victim:
+        started = await victim.ask(start=["sh", "-c", TERM_IGNORED], env={"M": mark})
+        await victim.kill()
+    directory = state_dir / "jobs" / started.id
+    (directory / "shim.sock").unlink()
+    async with asyncio.timeout(30), supervised(state_dir) as supervisor:
+        await until_output(supervisor, started.id)
+        begun = time.monotonic()
+        status = await supervisor.stop(started.id, grace=timedelta(seconds=0.2))
+        assert time.monotonic() - begun < 5
+        assert (status.state, status.signal, living(mark)) == (JobState.STOPPED, "SIGKILL", [])
+        assert not (directory / "stop.json").exists()
+
+
+async def test_e9_a_shim_that_cannot_pass_on_what_was_asked_stops_its_job_in_its_own_grace(
+    state_dir: Path, mark: str
+) -> None:
+    async with Supervisor(state_dir, NO_RESERVE) as supervisor:
+        policy = StopPolicy(grace=timedelta(seconds=6))
+        job_id = await shell(supervisor, TERM_IGNORED, env={"M": mark}, stop=policy)
+        await until_output(supervisor, job_id)
+    directory = state_dir / "jobs" / job_id
+    (directory / "shim.sock").unlink()
+    (directory / "stop.json").mkdir()
+    async with asyncio.timeout(40), supervised(state_dir) as supervisor:
+        status = await supervisor.stop(job_id, grace=timedelta(seconds=0.1))
+        assert (status.state, status.signal, living(mark)) == (JobState.STOPPED, "SIGKILL", [])
+        assert (status.stopped_by, status.reason) == ("", "stopped because its shim was told to end")
 
 
 async def test_b7_a_stranger_whose_number_is_in_the_record_gets_no_signal_for_a_shim_without_socket(

@@ -21,6 +21,7 @@ from gproc.store.index import Kind
 from gproc.store.records import GrowingRecord, read_record, write_record
 from gproc.store.writer import Extent, OutputWriter
 from gproc.worker import kernel
+from gproc.worker.holder import STOP_RECORD
 from gproc.worker.protocol import VERSION, Lines, Message, encode, failure
 from gproc.worker.shim.birth import bring_to_life
 from gproc.worker.shim.job import Job
@@ -33,6 +34,7 @@ __all__ = ["Shim", "detach", "run_shim"]
 
 _DRAIN_SECONDS = 1.0
 _WRITE_AGAIN_SECONDS = 0.5
+_NOT_UNDERSTOOD = (KeyError, TypeError, ValueError, OverflowError, GprocError)
 _MOST_JOBS = 100
 """Of one process, one after the other."""
 
@@ -225,8 +227,22 @@ class Shim:
 
     def _signalled(self, numbers: bytes) -> None:
         if signal.SIGTERM in numbers:
-            self._job.ask_to_stop(self._spec.request.stop, "")
+            self._told_to_end()
         self._job.reap()
+
+    def _told_to_end(self) -> None:
+        """Stop the job as a server wrote that could not reach us, or else as it was started to be stopped."""
+        try:
+            asked = read_record(STOP_RECORD, dir_fd=self._dir_fd)
+            os.unlink(STOP_RECORD, dir_fd=self._dir_fd)
+            self._stop(asked)
+        except (OSError, *_NOT_UNDERSTOOD):
+            self._job.ask_to_stop(self._spec.request.stop, "")
+
+    def _stop(self, asked: Message) -> None:
+        grace = timedelta(seconds=float(asked["grace"]))
+        policy = StopPolicy(signal=parse_signal(str(asked["signal"])), grace=grace)
+        self._job.ask_to_stop(policy, str(asked["by"]))
 
     def _greeting(self) -> list[Message]:
         hello = {"version": VERSION, "job": self._spec.id, "nonce": self._spec.nonce}
@@ -261,16 +277,14 @@ class Shim:
         try:
             match message.get("ask"):
                 case "stop":
-                    grace = timedelta(seconds=float(message["grace"]))
-                    policy = StopPolicy(signal=parse_signal(str(message["signal"])), grace=grace)
-                    self._job.ask_to_stop(policy, str(message["by"]))
+                    self._stop(message)
                 case "signal":
                     self._job.signal(int(message["signal"]))
                 case _:
                     number, text = errno.ENOSYS, "this shim does not know how"
         except OSError as error:
             number, text = error.errno or errno.EIO, error.strerror or ""
-        except (KeyError, TypeError, ValueError, OverflowError, GprocError) as error:
+        except _NOT_UNDERSTOOD as error:
             # Whatever a server may say, the job goes on.
             number, text = errno.EINVAL, f"not understood: {error}"
         link.send({"answer": message.get("seq"), "errno": number, "message": text})

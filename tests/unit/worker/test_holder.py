@@ -10,7 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
 
-from gproc.worker.holder import holder_of_lock, signal_holder, stop_unreachable
+import pytest
+
+from gproc.store.directory import opened
+from gproc.store.records import read_record
+from gproc.worker.holder import STOP_RECORD, holder_of_lock, signal_holder, stop_unreachable
+
+ASKED = {"signal": "SIGINT", "grace": 1.5, "by": "alice"}
 
 HOLD = """
 import fcntl, os, sys, time
@@ -72,8 +78,28 @@ def test_a_file_that_is_not_there_is_held_by_nobody(tmp_path: Path) -> None:
 def test_a_shim_that_listens_is_not_signalled_even_if_it_does_not_answer(tmp_path: Path) -> None:
     with held(tmp_path / "spec.json") as process, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "shim.sock"))
-        assert not stop_unreachable(tmp_path)
+        assert not stop_unreachable(tmp_path, ASKED)
         assert process.poll() is None
         (tmp_path / "shim.sock").unlink()
-        assert stop_unreachable(tmp_path)
+        assert stop_unreachable(tmp_path, ASKED)
         assert process.wait(10) == -signal.SIGTERM
+    with opened(tmp_path) as fd:
+        assert read_record(STOP_RECORD, dir_fd=fd) == ASKED
+
+
+def test_nothing_is_asked_where_there_is_no_shim(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").touch()
+    assert not stop_unreachable(tmp_path, ASKED)
+    assert not (tmp_path / STOP_RECORD).exists()
+
+
+def test_a_stop_that_cannot_be_written_down_is_told_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / STOP_RECORD).mkdir()
+    with held(tmp_path / "spec.json") as process:
+        assert stop_unreachable(tmp_path, ASKED)
+        assert process.wait(10) == -signal.SIGTERM
+    (record,) = caplog.records
+    assert record.getMessage() == "stop not passed on"
+    assert "that the job was started with are used" in vars(record)["reason"]
