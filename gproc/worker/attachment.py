@@ -21,7 +21,10 @@ from gproc.worker.registry import Entry
 from gproc.worker.standby import Standby
 from gproc.worker.tasks import Tasks
 
-__all__ = ["Attachment"]
+__all__ = ["MUTE", "Attachment"]
+
+MUTE = "its shim does not answer"
+"""The reason of a job that may well run on, of which nothing can be learned now."""
 
 _ADOPT_SECONDS = 5.0
 _LOST_AFTER_SECONDS = 2.0
@@ -138,7 +141,7 @@ class Attachment:
     async def _keep_trying(self, entry: Entry) -> None:
         """Serve what is stored of a job whose shim lives and does not answer, until it does."""
         entry.extent = await self._tasks.thread(recovery.extent_of, self._state.job(entry.id), entry.status)
-        entry.status = replace(entry.status, reason="its shim does not answer")
+        entry.status = replace(entry.status, reason=MUTE)
         self._changed(entry)
         _log.warning("shim does not answer", extra={"job": entry.id})
         await asyncio.sleep(_LOST_AFTER_SECONDS)

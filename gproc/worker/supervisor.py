@@ -49,7 +49,7 @@ from gproc.store.directory import StateDirectory, opened
 from gproc.store.records import create_record
 from gproc.store.retention import expired
 from gproc.worker import recovery
-from gproc.worker.attachment import Attachment
+from gproc.worker.attachment import MUTE, Attachment
 from gproc.worker.cgroup import delegated_subtree, prepare_subtree
 from gproc.worker.holder import stop_unreachable
 from gproc.worker.launcher import Launcher
@@ -311,7 +311,8 @@ class Supervisor:
 
         The job gets *signal*, and after *grace* SIGKILL; both as it was started with unless given. A finished job is
         left alone. A shim whose socket was deleted is told in another way, by `stop_unreachable`.
-        If something cannot be killed, the status that says so is returned a few seconds after the grace.
+        If something cannot be killed, the status that says so is returned a few seconds after the grace. If the shim
+        does not answer within some ten seconds, the status says that; the stop happens once the shim goes on.
         Stopping again with a shorter grace shortens it. Cancelling does not take the stop back.
         """
         entry = self._registry.get(job_id, owner)
@@ -323,8 +324,8 @@ class Supervisor:
             if await self._stop_unreachable(entry, asked):
                 # A shim of an earlier version keeps to the grace that the job was started with.
                 limit = max(limit, entry.stop.grace.total_seconds())
-            else:
-                await self._ask(entry, "stop", **asked)
+            elif not await self._was_asked(entry, asked):
+                return replace(entry.current(), reason=MUTE)
         try:
             async with asyncio.timeout(limit + _BEYOND_GRACE_SECONDS):
                 return await self.wait(job_id)
@@ -361,6 +362,17 @@ class Supervisor:
     async def _stop_unreachable(self, entry: Entry, asked: Mapping[str, object]) -> bool:
         """Whether the shim of *entry* could only be told by a signal to stop its job, and was."""
         return entry.link is None and await self._tasks.thread(stop_unreachable, self._state.job(entry.id), asked)
+
+    async def _was_asked(self, entry: Entry, asked: Mapping[str, object]) -> bool:
+        """Ask a job's shim to stop it; return whether it was heard, and raise `Unavailable` if it hung up meanwhile."""
+        link = entry.link
+        try:
+            await self._ask(entry, "stop", **asked)
+        except Unavailable:
+            if entry.link is not link:
+                raise
+            return False
+        return True
 
     async def _ask(self, entry: Entry, what: str, **details: object) -> tuple[int, str]:
         """Ask a job's shim for *what*; a job that ends meanwhile is no such process."""

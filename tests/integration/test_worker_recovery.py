@@ -202,6 +202,8 @@ async def test_e5_one_mute_shim_costs_the_start_five_seconds_at_most_and_others_
             assert supervisor.status(mute.id).state is JobState.RUNNING
             assert (await supervisor.stop(other.id)).state is JobState.STOPPED
             await eventually(lambda: "does not answer" in supervisor.status(mute.id).reason)
+            unheard = await asyncio.wait_for(supervisor.stop(mute.id), 5)
+            assert (unheard.state, unheard.reason) == (JobState.RUNNING, "its shim does not answer")
             os.kill(shim, signal.SIGCONT)
             await eventually(lambda: supervisor.status(mute.id).reason == "", within=8)
             assert (await supervisor.stop(mute.id)).state is JobState.STOPPED

@@ -199,6 +199,21 @@ async def test_b9_a_shim_that_is_told_to_end_stops_its_job_first(
     assert not living(mark)
 
 
+async def test_a_stop_of_a_job_whose_shim_is_frozen_answers_in_time_and_says_so(
+    supervisor: Supervisor, state_dir: Path
+) -> None:
+    job_id = await supervisor.start("sleep", ["1000"], owner="alice")
+    shim = shim_pid(state_dir, job_id)
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        status = await asyncio.wait_for(supervisor.stop(job_id, owner="alice", grace=SHORT), 15)
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    assert (status.state, status.reason) == (JobState.RUNNING, "its shim does not answer")
+    status = await asyncio.wait_for(supervisor.wait(job_id), 5)
+    assert (status.state, status.reason) == (JobState.STOPPED, "stopped by alice")
+
+
 async def test_b10_a_job_can_be_stopped_while_it_is_being_started(supervisor: Supervisor) -> None:
     starting = asyncio.ensure_future(supervisor.start("sleep", ["1000"]))
     (pending,) = await eventually(lambda: supervisor.list().jobs)
