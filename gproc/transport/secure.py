@@ -230,6 +230,7 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
     def _open(self) -> None:
         self._state = _State.OPEN
         self._protocol = self._make_protocol()
+        del self._make_protocol  # it may hold the protocol, which is going to hold this
         self._protocol.connection_made(self)
         if not self._shaken.done():
             self._shaken.set_result(None)

@@ -353,3 +353,22 @@ async def test_a_connection_that_is_gone_leaves_nothing_for_the_collector(serve:
         await until(lambda: all(ref() is None for ref in gone))
     finally:
         gc.enable()
+
+
+async def test_a_client_that_reconnects_leaves_nothing_for_the_collector_either(serve: Any, until: Any) -> None:
+    serving = await serve()
+    gc.disable()
+    try:
+        async with serving.channel() as channel:
+            await channel.__connect__()
+            (protocol,) = channel._protocols
+            await until(lambda: bool(serving.server.connections))
+            gone = [weakref.ref(protocol), weakref.ref(protocol.connection), weakref.ref(protocol.connection._pipe)]
+            del protocol
+            for connection in serving.server.connections:
+                connection.drop()
+            await until(lambda: not channel._protocols)
+            await channel.__connect__()
+            await until(lambda: all(ref() is None for ref in gone))
+    finally:
+        gc.enable()
