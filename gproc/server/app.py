@@ -112,9 +112,14 @@ class RunningServer:
         self._is_closed = False
 
     def warn(self) -> None:
-        """Log what owners who share a Unix user can do to each other."""
+        """Log what owners who share a Unix user can do to each other, and why clients may refuse our certificate."""
         if risk := self._service.access.users.risk():
             self._service.log.warning("users_shared", risk=risk)
+        self._warn_of_certificate()
+
+    def _warn_of_certificate(self) -> None:
+        for reason in self._tls.doubts:
+            self._service.log.warning("certificate_doubtful", reason=reason)
 
     async def start(self) -> None:
         """Take connections from now on; raise `ConfigError` if the address cannot be had."""
@@ -144,6 +149,7 @@ class RunningServer:
         service.ledger.quotas = options.quotas
         self._tls = tls
         self._server.replace_ssl(tls.context)
+        self._warn_of_certificate()
         service.log.info("server_reloaded", connections_cut=self._cut_refused())
 
     async def close(self, *, patience: timedelta) -> None:

@@ -7,6 +7,7 @@ session would outlive a revocation. New files mean a new context: OpenSSL keeps 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,28 +39,28 @@ class Tls:
     authority: x509.Certificate
     certificate: x509.Certificate
     crl: x509.CertificateRevocationList | None
+    doubts: tuple[str, ...]
+    """What works and was probably not meant, a sentence each."""
 
 
 def load_tls(files: TlsFiles, *, now: datetime | None = None) -> Tls:
     """Return what *files* hold; raise `ConfigError`, naming the file, if they cannot be used."""
     moment = now or datetime.now(UTC)
-    # Who issued our own certificate is for the clients to judge: --cacert is the authority of theirs.
+    # Who issued our own certificate is for the clients to judge: --cacert is theirs, so it is a doubt at most.
     for problem in diagnose(cacert=None, cert=files.cert, key=files.key, kind=CertificateKind.SERVER, now=moment):
         raise ConfigError(problem)
     authority = _one_certificate(files.cacert, "authority")
-    certificate = _certificates(files.cert)[0]
+    chain = _certificates(files.cert)
     _check_dates(files.cacert, authority, moment)
     crl = None if files.crl is None else _revocations(files.crl, authority, moment)
-    return Tls(_context(files), authority, certificate, crl)
+    return Tls(_context(files), authority, chain[0], crl, tuple(_doubts(files, authority, chain, crl)))
 
 
 def why_refused(tls: Tls, certificate: x509.Certificate, now: datetime) -> str | None:
     """Return why a client that got in with *certificate* would be refused by *tls* now; None if it would not be."""
-    try:
-        certificate.verify_directly_issued_by(tls.authority)
-    except (ValueError, TypeError, InvalidSignature):
+    if not _is_issued_by(tls.authority, certificate):
         return "issued by another authority"
-    if tls.crl is not None and tls.crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
+    if _is_revoked(tls.crl, certificate):
         return "revoked"
     return why_expired(certificate, now=now)
 
@@ -67,6 +68,34 @@ def why_refused(tls: Tls, certificate: x509.Certificate, now: datetime) -> str |
 def why_expired(certificate: x509.Certificate, *, now: datetime) -> str | None:
     """Return "expired" if *certificate* is by *now*, else None."""
     return "expired" if certificate.not_valid_after_utc <= now else None
+
+
+def _doubts(
+    files: TlsFiles,
+    authority: x509.Certificate,
+    chain: list[x509.Certificate],
+    crl: x509.CertificateRevocationList | None,
+) -> Iterator[str]:
+    """Yield why clients may refuse a server that proves itself with *chain*."""
+    if not any(_is_issued_by(authority, each) for each in chain):
+        yield (
+            f"{files.cert}: not issued by the authority of {files.cacert}; "
+            "clients that use that file as their --cacert will refuse this server"
+        )
+    elif _is_revoked(crl, chain[0]):
+        yield f"{files.cert}: revoked by {files.crl}; make another with `gproc certs server … --renew`"
+
+
+def _is_issued_by(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _is_revoked(crl: x509.CertificateRevocationList | None, certificate: x509.Certificate) -> bool:
+    return crl is not None and crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
 
 
 def _context(files: TlsFiles) -> ssl.SSLContext:

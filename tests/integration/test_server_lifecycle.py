@@ -192,6 +192,28 @@ async def test_sighup_takes_new_certificates_and_survives_bad_ones(served: Serve
     assert await served.end() == 0
 
 
+async def test_a_server_certificate_of_another_authority_is_warned_of_at_a_reload_and_at_the_start(
+    served: Served,
+) -> None:
+    await served.start()
+    (served.directory / "stranger").mkdir()
+    files = Authority(served.directory / "stranger").server()
+    own = {name: (served.directory / name).read_bytes() for name in ("server.crt", "server.key")}
+    (served.directory / "server.crt").write_bytes(files.cert.read_bytes())
+    (served.directory / "server.key").write_bytes(files.key.read_bytes())
+    try:
+        served.process.send_signal(signal.SIGHUP)
+        assert "not issued by the authority" in await served.line("certificate_doubtful")
+        assert await served.end() == 0
+        served.lines.clear()
+        await served.start()
+        assert [line for line in served.lines if "certificate_doubtful" in line]
+        assert await served.end() == 0
+    finally:
+        for name, content in own.items():
+            (served.directory / name).write_bytes(content)
+
+
 async def test_the_log_tells_who_did_what(served: Served) -> None:
     await served.start()
     async with served.client() as client:

@@ -210,3 +210,28 @@ def test_who_is_connected_is_judged_again_by_new_files(forger: Forger, stranger:
 def test_a_client_certificate_is_not_good_enough_for_a_server(forger: Forger) -> None:
     with pytest.raises(ConfigError, match="not a server certificate"):
         load_tls(as_server(forger.client()))
+
+
+def test_a_certificate_that_clients_will_take_leaves_no_doubt(forger: Forger) -> None:
+    assert load_tls(as_server(forger.server(), forger.revoked(forger.client()))).doubts == ()
+
+
+def test_a_server_certificate_of_another_authority_works_and_is_doubted(forger: Forger, stranger: Forger) -> None:
+    files = stranger.server()
+    tls = load_tls(TlsFiles(cacert=forger.cacert, cert=files.cert, key=files.key))
+    handshake(tls.context, as_client(forger.client(), stranger.cacert))
+    (doubt,) = tls.doubts
+    assert doubt.startswith(f"{files.cert}: not issued by the authority of {forger.cacert}")
+
+
+def test_a_server_certificate_that_comes_with_its_intermediate_is_not_doubted(tmp_path: Path) -> None:
+    forger = Forger(tmp_path, path_length=None)
+    middle = forger.sign("Middle", usage=None, authority=True)
+    signed = forger.sign(subject(), usage=SERVER, hosts=("localhost",), signer=middle)
+    assert load_tls(as_server(forger.write(signed, [signed.certificate, middle.certificate]))).doubts == ()
+
+
+def test_a_server_whose_own_certificate_is_revoked_is_told(forger: Forger) -> None:
+    files = forger.server()
+    revoked = forger.revoked(files)
+    assert [f"revoked by {revoked}" in doubt for doubt in load_tls(as_server(files, revoked)).doubts] == [True]
