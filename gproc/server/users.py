@@ -60,9 +60,8 @@ def _user_for(name: str, euid: int) -> RunAs | None:
     if user.uid == euid:
         return None
     if euid != 0:
-        raise ConfigError(
-            f"user {name}: only root can run jobs as somebody else; start the server as root or as {name}"
-        )
+        who = "root" if user.uid == 0 else f"root or as {name}"
+        raise ConfigError(f"user {name}: only root can run jobs as somebody else; start the server as {who}")
     return user
 
 

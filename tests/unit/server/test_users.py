@@ -27,8 +27,16 @@ def test_an_ordinary_server_runs_all_jobs_as_itself() -> None:
 
 
 def test_only_root_can_run_jobs_as_somebody_else() -> None:
-    with pytest.raises(ConfigError, match="only root"):
+    with pytest.raises(ConfigError, match=f"only root .* start the server as root or as {SOMEBODY.pw_name}$"):
         resolve_users(SOMEBODY.pw_name, {}, euid=SOMEBODY.pw_uid + 1)
+
+
+@pytest.mark.parametrize(("run_as", "users"), [(ROOT, {}), (None, {"alice": ROOT})])
+def test_a_server_that_is_to_run_jobs_as_root_must_be_started_as_root(
+    run_as: str | None, users: dict[str, str]
+) -> None:
+    with pytest.raises(ConfigError, match=r"start the server as root$"):
+        resolve_users(run_as, users, euid=12345)
 
 
 def test_an_ordinary_server_may_be_told_its_own_name() -> None:
