@@ -16,7 +16,7 @@ from gproc.client.address import parse_address
 from gproc.client.connection import Connection, was_unprocessed
 from gproc.client.job import Job
 from gproc.client.output import Output
-from gproc.client.persistence import Persistence
+from gproc.client.persistence import OnBreak, Persistence
 from gproc.client.resume import Patience
 from gproc.client.tls import client_context
 from gproc.errors import Unavailable
@@ -142,16 +142,24 @@ class Client:
         """Return the current status; raises `JobNotFound`."""
         return await self._call(STATUS, job_id, self._timeout)
 
-    async def wait(self, job_id: JobId) -> JobStatus:
-        """Return the final status, once it is; takes as long as the job does."""
-        return await self._call(WAIT, job_id, None)
+    async def wait(self, job_id: JobId, *, on_break: OnBreak | None = None) -> JobStatus:
+        """Return the final status, once it is; takes as long as the job does. *on_break* is told of each break."""
+        return await self._call(WAIT, job_id, None, on_break)
 
     async def stop(
-        self, job_id: JobId, *, signal: Signals | str | None = None, grace: timedelta | float | None = None
+        self,
+        job_id: JobId,
+        *,
+        signal: Signals | str | None = None,
+        grace: timedelta | float | None = None,
+        on_break: OnBreak | None = None,
     ) -> JobStatus:
-        """Stop a job and all it started; return its final status. None means as the job was started with."""
+        """Stop a job and all it started; return its final status. None means as the job was started with.
+
+        The status is not final if the server could not reach the job's shim. *on_break* is told of each break.
+        """
         query = StopQuery(job_id=job_id, signal=None if signal is None else _signal(signal), grace=_duration(grace))
-        return await self._call(STOP, query, None)
+        return await self._call(STOP, query, None, on_break)
 
     async def signal(self, job_id: JobId, signal: Signals | str) -> JobStatus:
         """Send a signal to a job's process group; raises `JobFinished` if it is over. It arrives once at most."""
@@ -235,14 +243,16 @@ class Client:
         )
         return Output(self._connection, parse_job_id(job_id), wanted, patience or self._patience, on_status)
 
-    async def _call(self, call: Call[_Query, _Reply], query: _Query, seconds: float | None) -> _Reply:
+    async def _call(
+        self, call: Call[_Query, _Reply], query: _Query, seconds: float | None, on_break: OnBreak | None = None
+    ) -> _Reply:
         """Call, and call again if the connection broke: only for what may be repeated."""
         request = call.write(query)
 
         async def attempt(left: float | None) -> _Reply:
             return await self._connection.call(call, request, seconds=left)
 
-        return await Persistence(self._patience, self._connection).keep_trying(attempt, seconds=seconds)
+        return await Persistence(self._patience, self._connection, on_break).keep_trying(attempt, seconds=seconds)
 
     async def _call_once(self, call: Call[_Query, _Reply], query: _Query) -> _Reply:
         """Call, and call again only if the server certainly did not take the request: for what must not be repeated."""

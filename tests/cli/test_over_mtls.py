@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ import pexpect  # type: ignore[import-untyped]  # it has no types
 import pytest
 from gproc_support.waiting import soon
 
+from gproc.testing.faults import Line, frozen_shim
 from gproc.testing.threaded import ThreadedServer, threaded_server
 
 GPROC = [sys.executable, "-c", "from gproc.cli.main import main; main()"]
@@ -218,6 +220,50 @@ def test_a_failure_among_many_is_in_the_json(alice: Cli) -> None:
         assert one["id"] == job
         assert state.items() <= one.items()
         assert other == {"job": "nosuchjob", "error": "job nosuchjob: not found; `gproc list` shows your jobs"}
+
+
+def test_a_stop_that_the_shim_did_not_hear_is_no_success(alice: Cli, server: ThreadedServer) -> None:
+    job = alice.start("sleep", "100")
+    with frozen_shim(server.state_dir, job):
+        stop = alice.terminal("stop", "--grace", "1s", job, columns=400)
+        stop.expect(pexpect.EOF)
+        stop.close()
+    assert stop.exitstatus == 125
+    waited, problem = stop.before.splitlines()[-2:]
+    assert f"waiting for job {job} to end" in waited
+    assert f"job {job}: was asked to stop, and is still running (its shim does not answer); look at it" in problem
+    assert alice("stop", job).returncode == 0
+
+
+def test_a_wait_on_a_terminal_says_what_it_waits_for_and_that_the_job_goes_on(alice: Cli) -> None:
+    jobs = [alice.start("sleep", "100") for _ in range(2)]
+    wait = alice.terminal("wait", *jobs, columns=400)
+    wait.expect("waiting for 2 jobs to end")
+    wait.sendintr()
+    wait.expect(f"what has not ended goes on; wait again: gproc wait {jobs[0]} {jobs[1]}")
+    wait.expect(pexpect.EOF)
+    wait.close()
+    assert wait.exitstatus == 130
+    assert [one["state"] for one in json.loads(alice("list", "--json", "--limit", "2").stdout)] == ["running"] * 2
+    assert alice("stop", *jobs).returncode == 0
+
+
+async def test_a_wait_tells_that_it_connects_again(alice: Cli, server: ThreadedServer) -> None:
+    job = await asyncio.to_thread(alice.start, "sleep", "100")
+    async with Line(server.addr) as line:
+        with alice.having(GPROC_ADDR=line.addr).running("wait", job) as wait:
+            assert wait.stderr is not None
+            told = asyncio.create_task(asyncio.to_thread(wait.stderr.readline))
+            async with asyncio.timeout(20):
+                while not told.done():  # whether it waits already cannot be seen from here
+                    await asyncio.sleep(0.3)
+                    line.cut()
+            assert b"connecting again, the job goes on" in told.result()
+            wait.send_signal(signal.SIGTERM)
+            _, rest = await asyncio.to_thread(wait.communicate, timeout=10)
+            assert wait.returncode == 143
+            assert f"goes on; wait again: gproc wait {job}" in rest.decode()
+    assert (await asyncio.to_thread(alice, "stop", job)).returncode == 0
 
 
 def test_ctrl_c_in_a_stop_says_that_the_stop_goes_on(alice: Cli) -> None:

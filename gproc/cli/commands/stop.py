@@ -14,6 +14,7 @@ from gproc.cli.console import note
 from gproc.cli.session import with_client
 
 if TYPE_CHECKING:
+    from gproc.cli.each import Outcomes
     from gproc.client import Client
     from gproc.model import JobId, JobStatus
 
@@ -33,20 +34,44 @@ def command(
 
     Returns when they are gone: first the signal, then the grace period, then SIGKILL to all that is left.
     """
-    from gproc.cli.each import for_each
     from gproc.cli.show import show_documents, show_jobs
     from gproc.model.document import status_to_document
 
-    async def stop(client: Client, job_id: JobId) -> JobStatus:
-        try:
-            return await client.stop(job_id, signal=first, grace=grace)
-        except asyncio.CancelledError:
-            note(f"left; the server goes on stopping the job: gproc wait {job_id} tells when it is gone")
-            raise
-
-    done = with_client(ctx, lambda client: for_each(client, jobs, stop))
+    done = with_client(ctx, lambda client: _stop(client, jobs, first, grace))
     if as_json:
         show_documents([status_to_document(job) for job in done.results], failures=done.failures, alone=done.is_one)
     elif done.results:
         show_jobs(done.results, as_json=False)
     return done.code
+
+
+async def _stop(
+    client: Client, jobs: tuple[str, ...], first: Signals | None, grace: timedelta | None
+) -> Outcomes[JobStatus]:
+    from gproc.cli.each import for_each
+    from gproc.cli.live.waiting import waiting_on
+
+    async with waiting_on(client, broken="trying again") as waiting:
+
+        async def stop(client: Client, job_id: JobId) -> JobStatus:
+            try:
+                with waiting.job(job_id):
+                    return _gone(await client.stop(job_id, signal=first, grace=grace, on_break=waiting.on_break))
+            except asyncio.CancelledError:
+                note(f"left; the server goes on stopping the job: gproc wait {job_id} tells when it is gone")
+                raise
+
+        return await for_each(client, jobs, stop)
+
+
+def _gone(job: JobStatus) -> JobStatus:
+    """Return *job* if it has ended; raise `Unavailable` if the server could not find out in time."""
+    from gproc.errors import Unavailable
+
+    if job.is_final:
+        return job
+    why = f" ({job.reason})" if job.reason else ""
+    raise Unavailable(
+        f"job {job.id}: was asked to stop, and is still {job.state.value}{why}; "
+        f"look at it with `gproc status {job.id}`, or stop it again"
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gproc.cli.command import DURATION, JSON_OPTION, Command, complete_live_job_ids
+from gproc.cli.console import note
 from gproc.cli.session import resolve_ids, with_client
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def command(
 async def _wait(
     client: Client, jobs: Sequence[str], *, any_of_them: bool, patience: timedelta | None
 ) -> list[JobStatus]:
-    from gproc.errors import DeadlineExceeded
+    from gproc.errors import DeadlineExceeded, Unavailable
 
     ids = await resolve_ids(client, jobs)
     try:
@@ -50,15 +51,26 @@ async def _wait(
             return await _waiting(client, ids, asyncio.FIRST_COMPLETED if any_of_them else asyncio.FIRST_EXCEPTION)
     except TimeoutError:
         raise DeadlineExceeded(f"wait {' '.join(jobs)}: not ended in time; what has not ended goes on") from None
+    except (asyncio.CancelledError, Unavailable):
+        note(f"stopped waiting; what has not ended goes on; wait again: gproc wait {' '.join(ids)}")
+        raise
 
 
 async def _waiting(client: Client, ids: Sequence[JobId], until: str) -> list[JobStatus]:
     """Wait for all ids at once; return those that have ended, in order, or raise the first failure."""
-    tasks = [asyncio.ensure_future(client.wait(job_id)) for job_id in ids]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=until)
-        return [task.result() for task in tasks if task in done]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    from gproc.cli.live.waiting import waiting_on
+
+    async with waiting_on(client, broken="connecting again, the job goes on") as waiting:
+
+        async def wait(job_id: JobId) -> JobStatus:
+            with waiting.job(job_id):
+                return await client.wait(job_id, on_break=waiting.on_break)
+
+        tasks = [asyncio.ensure_future(wait(job_id)) for job_id in ids]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=until)
+            return [task.result() for task in tasks if task in done]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
