@@ -229,7 +229,8 @@ async def _drain_or_second_signal(server: RunningServer, received: asyncio.Queue
 
 
 def _access(options: ServeOptions) -> Access:
-    return Access(resolve_users(options.run_as, options.users, euid=os.geteuid()), options.rules)
+    users = resolve_users(options.run_as, options.users, euid=os.geteuid(), source=options.source)
+    return Access(users, options.rules)
 
 
 def _files(options: ServeOptions) -> TlsFiles:

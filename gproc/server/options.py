@@ -30,6 +30,8 @@ class ServeOptions:
     """The Unix user that jobs run as, unless `users` says otherwise."""
     users: Mapping[Identity, str] = field(default_factory=dict)
     """The Unix user of each owner."""
+    source: str = "configuration"
+    """The file that users, rules, quotas and settings were read from, as errors name it."""
     rules: tuple[Rule, ...] = ()
     quotas: Quotas = field(default_factory=Quotas)
     settings: SupervisorSettings = field(default_factory=SupervisorSettings)

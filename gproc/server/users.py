@@ -39,8 +39,10 @@ class Users:
         return f"jobs of owners without a user of their own run as {self.default.user} and can signal each other"
 
 
-def resolve_users(run_as: str | None, users: Mapping[Identity, str], *, euid: int) -> Users:
-    """Return who runs whose jobs, for a server that is *euid*.
+def resolve_users(
+    run_as: str | None, users: Mapping[Identity, str], *, euid: int, source: str = "configuration"
+) -> Users:
+    """Return who runs whose jobs, for a server that is *euid*. *source* is the file that *users* were read from.
 
     Raises `ConfigError` if a user does not exist, if root does not say who runs the jobs, or if one who is not root
     wants to run them as somebody else.
@@ -50,18 +52,21 @@ def resolve_users(run_as: str | None, users: Mapping[Identity, str], *, euid: in
             "started as root without saying who runs the jobs: give --run-as USER (--run-as root if that is meant), "
             "or a map of users in the configuration"
         )
-    by_owner = {owner: _user_for(name, euid) for owner, name in users.items()}
-    default = None if run_as is None else _user_for(run_as, euid)
+    by_owner = {owner: _user_for(name, euid, f"{source}: users.{owner}") for owner, name in users.items()}
+    default = None if run_as is None else _user_for(run_as, euid, "--run-as")
     return Users(by_owner, default, may_default=run_as is not None or euid != 0)
 
 
-def _user_for(name: str, euid: int) -> RunAs | None:
-    user = resolve_user(name)
+def _user_for(name: str, euid: int, where: str) -> RunAs | None:
+    try:
+        user = resolve_user(name)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
     if user.uid == euid:
         return None
     if euid != 0:
         who = "root" if user.uid == 0 else f"root or as {name}"
-        raise ConfigError(f"user {name}: only root can run jobs as somebody else; start the server as {who}")
+        raise ConfigError(f"{where}: user {name}: only root can run jobs as somebody else; start the server as {who}")
     return user
 
 

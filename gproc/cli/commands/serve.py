@@ -71,6 +71,7 @@ def _serve_options(settings: Settings, options: Mapping[str, Any]) -> ServeOptio
         drain=drain,
         json_logs=options["json_logs"],
         users=config.users,
+        source=config.source,
         rules=config.policy,
         quotas=config.quotas,
         settings=_settings(config),

@@ -62,6 +62,13 @@ def test_a_user_comes_with_all_its_groups() -> None:
     assert set(user.groups) >= also | {SOMEBODY.pw_gid}
 
 
+def test_an_unknown_user_is_named_with_the_place_that_speaks_of_it() -> None:
+    with pytest.raises(ConfigError, match=r"^gproc\.toml: users\.alice: user no-such-user-here: there is no such user"):
+        resolve_users(None, {"alice": "no-such-user-here"}, euid=0, source="gproc.toml")
+    with pytest.raises(ConfigError, match=r"^--run-as: user no-such-user-here: there is no such user"):
+        resolve_users("no-such-user-here", {}, euid=0)
+
+
 def test_an_unknown_user_is_named() -> None:
     with pytest.raises(ConfigError, match="no-such-user-here"):
         resolve_user("no-such-user-here")
