@@ -28,7 +28,7 @@ from gproc.server.followers import Followers
 from gproc.server.health import HealthService
 from gproc.server.ledger import Ledger
 from gproc.server.log import EventLog, logging_to
-from gproc.server.options import ServeOptions, parse_address
+from gproc.server.options import ServeOptions, parse_address, waiting_for_start
 from gproc.server.reflection import ReflectionService
 from gproc.server.service import Access, JobService
 from gproc.server.tls import Tls, TlsFiles, load_tls, why_expired, why_refused
@@ -140,7 +140,7 @@ class RunningServer:
         """Use the files, users, rules and quotas of *options* from now on, and cut whom they refuse.
 
         If anything is wrong with them, raises `ConfigError` and changes nothing. Address, state directory, settings and
-        the number of connections stay as they were.
+        the number of connections stay as they were; if they were to change, that is logged.
         """
         access = _access(options)
         tls = load_tls(_files(options))
@@ -150,6 +150,9 @@ class RunningServer:
         self._tls = tls
         self._server.replace_ssl(tls.context)
         self._warn_of_certificate()
+        if waiting := waiting_for_start(self.options, options):
+            reason = "these have changed and count from the next start of the server"
+            service.log.warning("reload_partial", settings=", ".join(waiting), reason=reason)
         service.log.info("server_reloaded", connections_cut=self._cut_refused())
 
     async def close(self, *, patience: timedelta) -> None:

@@ -12,7 +12,16 @@ from gproc.model import Identity
 from gproc.model.policy import Quotas, Rule
 from gproc.worker.settings import SupervisorSettings
 
-__all__ = ["ServeOptions", "parse_address"]
+__all__ = ["ServeOptions", "parse_address", "waiting_for_start"]
+
+_SETTINGS = {
+    "output_bytes": "output.max_bytes",
+    "output_policy": "output.policy",
+    "owner_output_bytes": "quotas.output_bytes",
+    "reserve_bytes": "disk.reserve",
+    "retention": "retention",
+}
+"""Settings of the supervisor, by what a configuration calls them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +51,14 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         parse_address(self.addr)
+
+
+def waiting_for_start(running: ServeOptions, wanted: ServeOptions) -> tuple[str, ...]:
+    """Return what of the configuration *wanted* has otherwise than *running*, and a reload does not change."""
+    changed = [
+        key for name, key in _SETTINGS.items() if getattr(running.settings, name) != getattr(wanted.settings, name)
+    ]
+    return (*changed, *(["quotas.connections"] if running.quotas.connections != wanted.quotas.connections else []))
 
 
 def parse_address(addr: str) -> tuple[str | None, int]:

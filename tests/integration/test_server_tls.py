@@ -17,6 +17,7 @@ from gproc.errors import CertificateRefused, ConfigError, GprocError, Unauthenti
 from gproc.model import Chunk
 from gproc.model.policy import Quotas
 from gproc.server import RunningServer, ServeOptions, open_server
+from gproc.store.retention import Retention
 from gproc.testing import Files, Forger
 from gproc.testing.embedded import end_jobs, make_options
 from gproc.testing.forger import subject
@@ -156,6 +157,16 @@ async def test_bad_new_files_leave_everything_as_it_was(forger: Forger) -> None:
                 server.reload(broken)
         assert await shown_certificate(server, files) == before
         await ask(server, files)
+
+
+async def test_a_reload_logs_what_waits_for_the_next_start(forger: Forger, caplog: pytest.LogCaptureFixture) -> None:
+    asked = options(forger)
+    async with opened(asked) as server:
+        server.reload(asked)
+        assert not caplog.records
+        server.reload(replace(asked, settings=replace(asked.settings, retention=Retention(count=1))))
+    (record,) = caplog.records
+    assert (record.getMessage(), vars(record)["fields"]["settings"]) == ("reload_partial", "retention")
 
 
 async def test_connections_keep_coming_while_certificates_are_reloaded(forger: Forger) -> None:
