@@ -11,7 +11,7 @@ What only servers need is imported when it is first used: a command that asks on
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from gproc.transport.channel import HardenedChannel
+from gproc.transport.channel import HardenedChannel, NotHttp2Error
 from gproc.transport.connection import ServerConnection
 from gproc.transport.job_output import MalformedOutput, OutputFields, decode_output, encode_output_head
 from gproc.transport.limits import CLIENT_LIMITS, TransportLimits
@@ -28,6 +28,7 @@ __all__ = [
     "HardenedChannel",
     "HardenedServer",
     "MalformedOutput",
+    "NotHttp2Error",
     "OnConnection",
     "OutputFields",
     "Refusal",

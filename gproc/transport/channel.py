@@ -22,7 +22,11 @@ from gproc.transport.limits import CLIENT_LIMITS, TransportLimits
 from gproc.transport.log import EventLog
 from gproc.transport.secure import SecureTransport
 
-__all__ = ["HardenedChannel"]
+__all__ = ["HardenedChannel", "NotHttp2Error"]
+
+
+class NotHttp2Error(ConnectionError):
+    """The server did not agree to speak HTTP/2."""
 
 
 class HardenedChannel(Channel):
@@ -94,6 +98,8 @@ class HardenedChannel(Channel):
         await self._loop.create_connection(lambda: secure, self._host, self._port)
         try:
             await secure.shake(limits.connect_timeout)
+            if secure.get_extra_info("ssl_object").selected_alpn_protocol() != "h2":
+                raise NotHttp2Error(f"{self._host}:{self._port} speaks TLS, but not HTTP/2")
         except OSError:
             secure.abort()
             raise
