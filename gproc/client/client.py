@@ -70,6 +70,11 @@ class Client:
         """The server's HOST:PORT."""
         return str(self._connection.address)
 
+    @property
+    def may_have_asked(self) -> bool:
+        """Whether any request has left that the server may have taken; False if all failed before, for certain."""
+        return self._connection.may_have_asked
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -17,12 +17,11 @@ from typing import Any, Generic, Self, TypeVar, cast
 
 import grpclib.client
 from grpclib.exceptions import GRPCError, StreamTerminatedError
-from grpclib.protocol import H2Protocol
 
 from gproc.client.address import Address
 from gproc.errors import CertificateRefused, GprocError, InternalError, InvalidArgument, Unavailable
 from gproc.model import JobId, OutputEvent, OutputRange
-from gproc.transport import CLIENT_LIMITS, ConnectionLost, HardenedChannel, recv_output
+from gproc.transport import CLIENT_LIMITS, ConnectionLost, HardenedChannel, NotHttp2Error, recv_output
 from gproc.transport.inbound import ClientProtocol
 from gproc.wire import (
     MAX_REPLY_BYTES,
@@ -53,6 +52,8 @@ class Connection:
         """Whether the server has ever said anything."""
         self.up_since: float | None = None
         """When it was last made, by the monotonic clock; None if the last attempt failed."""
+        self.may_have_asked = False
+        """Whether any request left that the server may have taken, whatever came of it."""
         self.hunch: CertificateRefused | None = None
         """The last refusal that was concluded from silence."""
         self._tls = tls
@@ -119,6 +120,8 @@ class Connection:
             raise Unavailable(
                 f"{self.address}: no connection within {LIMITS.connect_timeout:g} s; check --addr and the network"
             ) from None
+        except NotHttp2Error:
+            raise Unavailable(f"{self.address}: speaks TLS, but not HTTP/2; check --addr") from None
         except (OSError, EOFError) as error:
             raise connection_error(error, str(self.address)) from error
         self.up_since = was_up_since or time.monotonic()
@@ -131,7 +134,7 @@ def was_unprocessed(error: Unavailable) -> bool:
 
 
 class _Channel(HardenedChannel):
-    """A channel that speaks HTTP/2 over TLS or not at all."""
+    """A channel to an `Address`, with the codec of Gproc's client."""
 
     def __init__(self, address: Address, tls: ssl.SSLContext) -> None:
         super().__init__(
@@ -142,7 +145,6 @@ class _Channel(HardenedChannel):
             status_details_codec=StatusDetailsCodec(),
             limits=LIMITS,
         )
-        self._address = address
 
     @property
     def is_connected(self) -> bool:
@@ -150,14 +152,6 @@ class _Channel(HardenedChannel):
 
     async def dial(self) -> ClientProtocol:
         return cast("ClientProtocol", await self.__connect__())
-
-    async def _create_connection(self) -> H2Protocol:
-        protocol = await super()._create_connection()
-        tls = protocol.connection._transport.get_extra_info("ssl_object")  # noqa: SLF001 -- nobody else tells
-        if tls.selected_alpn_protocol() != "h2":
-            protocol.processor.close("not HTTP/2")
-            raise Unavailable(f"{self._address}: speaks TLS, but not HTTP/2; check --addr")
-        return protocol
 
 
 class _Exchange(Generic[_Reply]):
@@ -167,6 +161,7 @@ class _Exchange(Generic[_Reply]):
         self._connection = connection
         self._call = call
         self._seconds = seconds
+        self._had_asked = connection.may_have_asked
 
     async def __aenter__(self) -> Self:
         self._channel, self._protocol = await self._connection.dial()
@@ -188,6 +183,7 @@ class _Exchange(Generic[_Reply]):
             await self._told(self._stream.__aexit__(kind, error, trace))
 
     async def send(self, request: bytes) -> None:
+        self._had_asked, self._connection.may_have_asked = self._connection.may_have_asked, True
         await self._told(self._stream.send_message(request, end=True))
 
     async def receive(self) -> _Reply | None:
@@ -240,7 +236,10 @@ class _Exchange(Generic[_Reply]):
             self._connection.was_reached = True
         elif not isinstance(lost, ssl.SSLError):
             return self._silence(address)
-        return connection_error(lost if isinstance(lost, OSError) else error, address)
+        meaning = connection_error(lost if isinstance(lost, OSError) else error, address)
+        if isinstance(meaning, CertificateRefused):
+            self._connection.may_have_asked = self._had_asked  # a request is not read before the certificate is
+        return meaning
 
     def _silence(self, address: str) -> GprocError:
         """Return what it means that the connection ended after the handshake and before the server's first byte.

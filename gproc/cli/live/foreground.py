@@ -27,7 +27,8 @@ async def submit(client: Client, request: JobRequest) -> Job:
     try:
         job = await client.submit(request)
     except (asyncio.CancelledError, DeadlineExceeded, Unavailable):
-        note("there was no answer; whether the job was started is shown by: gproc list --running")
+        if client.may_have_asked:
+            note("there was no answer; whether the job was started is shown by: gproc list --running")
         raise
     for name, how in sorted(job.status.limits.items() if job.status else ()):
         held, _, why = how.partition(": ")

@@ -29,7 +29,8 @@ async def test_the_server_refuses_a_certificate_of_another_authority(
 async def test_the_client_refuses_a_server_of_another_authority(server: Any, alice: Any, other_pki: Any) -> None:
     async with Client(f"127.0.0.1:{server.port}", **{**alice, "cacert": other_pki.cacert}) as client:
         with pytest.raises(CertificateRefused, match=r"its certificate is not accepted .*--cacert"):
-            await client.connect()
+            await client.status("0" * 36)
+        assert not client.may_have_asked
 
 
 async def test_the_client_refuses_a_server_of_another_name(serve: Any, server: Any, pki: Any, alice: Any) -> None:
@@ -98,6 +99,16 @@ async def test_a_server_that_hangs_up_after_the_handshake_is_told(pki: Any, alic
         async with Client(f"127.0.0.1:{port}", **alice, patience=BRIEF) as client:
             with pytest.raises(CertificateRefused, match=r"hung up after the handshake"):
                 await client.status("0" * 36)
+
+
+async def test_whether_a_request_can_have_arrived_is_known(client: Client, server: Any, alice: Any) -> None:
+    async with Client("localhost:1", **alice, patience=BRIEF) as nobody:
+        with pytest.raises(Unavailable):
+            await nobody.status("0" * 36)
+        assert not nobody.may_have_asked
+    assert not client.may_have_asked
+    await client.status(server.add())
+    assert client.may_have_asked
 
 
 async def test_many_calls_share_one_connection(client: Client, server: Any) -> None:
