@@ -368,6 +368,24 @@ def test_output_that_cannot_be_written_is_told_with_what_becomes_of_the_job(alic
 
 
 @pytest.mark.parametrize("verb", ["run", "start"])
+def test_a_request_that_never_left_is_not_said_to_be_without_an_answer(alice: Cli, bob: Cli, verb: str) -> None:
+    nobody = alice("--addr", "localhost:1", verb, "true")
+    assert nobody.returncode == 125
+    assert re.fullmatch("gproc: localhost:1: nobody listens there; .*\n", nobody.stderr)
+    mixed = alice("--cacert", bob.env["GPROC_CERT"], verb, "true")
+    assert (mixed.returncode, len(mixed.stderr.splitlines())) == (125, 1)
+
+
+def test_a_start_whose_id_cannot_be_printed_says_it_to_people(alice: Cli) -> None:
+    for redirection in (">/dev/full", ">&-"):
+        done = alice.shell(f'"$@" </dev/null {redirection}', "start", "sleep", "100")
+        told, problem = done.stderr.splitlines()
+        (job,) = ID.findall(told.partition(";")[0])
+        assert (done.returncode, problem.startswith("gproc: standard output: ")) == (125, True)
+        assert alice("stop", job).returncode == 0
+
+
+@pytest.mark.parametrize("verb", ["run", "start"])
 def test_a_limit_that_does_not_hold_is_told(alice: Cli, verb: str) -> None:
     done = alice(verb, "--cpu", "0.5", "-n", f"limited-{verb}", "true")
     limits = json.loads(alice("status", "--json", f"limited-{verb}").stdout)["limits"]

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gproc.cli.command import Command
+from gproc.cli.console import note
 from gproc.cli.job_options import job_options, job_request
 from gproc.cli.session import with_client
 
 if TYPE_CHECKING:
     from gproc.client import Client
-    from gproc.model import JobRequest
+    from gproc.model import JobId, JobRequest
 
 __all__ = ["command"]
 
@@ -40,5 +41,14 @@ async def _start(client: Client, request: JobRequest, *, listen: bool) -> int:
     from gproc.cli.live import foreground
 
     job = await foreground.submit(client, request)
-    print(job.id, file=sys.stderr if listen else sys.stdout, flush=True)
+    _print_id(job.id, listen=listen)
     return await foreground.listen(job, with_interrupts=False) if listen else 0
+
+
+def _print_id(job_id: JobId, *, listen: bool) -> None:
+    """Print the id; if it cannot be, say it to people instead, for the job runs, and raise the `OSError`."""
+    try:
+        print(job_id, file=sys.stderr if listen else sys.stdout, flush=True)
+    except OSError:
+        note(f"the job was started, and its id could not be printed: {job_id}; end it: gproc stop {job_id}")
+        raise
