@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from grpclib.const import Handler
+from grpclib.const import Handler, Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Stream
 from h2.exceptions import ProtocolError
@@ -36,6 +36,8 @@ __all__ = ["Access", "JobService"]
 
 _Stream = Stream[Any, Any]
 _Handle = Callable[[_Stream], Awaitable[None]]
+
+_SAID_TOO_MUCH = "that is for all of a request: its command, arguments, environment and labels together"
 
 
 @dataclass(slots=True)
@@ -201,7 +203,12 @@ class JobService:
 
 
 async def _only_message(stream: _Stream) -> Any:
-    message = await stream.recv_message()
+    try:
+        message = await stream.recv_message()
+    except GRPCError as error:
+        if error.status is Status.RESOURCE_EXHAUSTED:
+            raise GRPCError(error.status, f"{error.message}; {_SAID_TOO_MUCH}") from None
+        raise
     if message is None:
         raise InvalidArgument("request", "the call ended without a message")
     return message

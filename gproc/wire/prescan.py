@@ -161,7 +161,10 @@ class _Scan:
     def _spend(self, where: str, cost: int = 1) -> None:
         self._elements -= cost
         if self._elements < 0:
-            raise InvalidArgument(where, f"the message has more than {self._most_elements} elements")
+            most = self._most_elements
+            raise InvalidArgument(
+                where, f"the message has more than {most} elements, all its lists and maps together; send fewer"
+            )
 
 
 def _within(pos: int, end: int, where: str) -> int:

@@ -14,6 +14,7 @@ from gproc import wire
 from gproc.client import Client
 from gproc.errors import (
     CommandNotFound,
+    InvalidArgument,
     JobFinished,
     JobNotFound,
     JobRunning,
@@ -51,6 +52,14 @@ async def test_a_job_is_started_followed_and_final(alice: Client) -> None:
     }
     assert text == {Stream.STDOUT: b"out\n", Stream.STDERR: b"err\n"}
     assert (status.state, status.exit_code, status.owner) == (JobState.EXITED, 7, "alice")
+
+
+async def test_a_request_that_is_too_large_is_told_what_counts_and_the_next_one_is_answered(alice: Client) -> None:
+    with pytest.raises(QuotaExceeded, match=r"limit of 131072; that is for all of a request: its command, arguments"):
+        await alice.start("true", ["x" * 131_072])
+    with pytest.raises(InvalidArgument, match=r"more than 12000 elements, all its lists and maps together; send fewer"):
+        await alice.start("true", env={f"V{number}": "" for number in range(4000)})
+    assert (await alice.start("true")).id
 
 
 async def test_a_stopped_job_says_who_stopped_it(alice: Client) -> None:

@@ -143,7 +143,8 @@ def test_a_larger_message_is_refused_without_a_look() -> None:
     ],
 )
 def test_a_message_of_too_many_elements_is_refused(item: bytes, field: str) -> None:
-    assert refused(item * (BOUNDS.size // len(item))) == f"{field}: the message has more than 12000 elements"
+    said = f"{field}: the message has more than 12000 elements, all its lists and maps together; send fewer"
+    assert refused(item * (BOUNDS.size // len(item))) == said
 
 
 def test_as_many_arguments_as_a_job_may_have_are_taken() -> None:
