@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["error_line", "has_colour", "is_terminal", "make_console", "note", "paint"]
+__all__ = ["error_line", "has_colour", "is_terminal", "make_console", "note", "paint", "show_place"]
 
 _LONGEST = 1000
 
@@ -55,6 +55,14 @@ def note(text: str) -> None:
 def error_line(text: str) -> None:
     """Say what went wrong: one line on stderr."""
     _say(f"{paint('gproc:', '1;31')} {_one_line(text)}\n")
+
+
+def show_place(error: BaseException) -> None:
+    """Show where *error* happened, if GPROC_DEBUG asks for it."""
+    if os.environ.get("GPROC_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
 
 
 def _one_line(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from gproc.cli.console import error_line
+from gproc.cli.console import error_line, show_place
 from gproc.cli.session import resolve_id
 from gproc.errors import GprocError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gproc.client import Client
     from gproc.model import JobId
 
-__all__ = ["Outcomes", "for_each"]
+__all__ = ["Outcomes", "for_each", "summed_up", "telling", "told"]
 
 Result = TypeVar("Result")
 
@@ -34,27 +34,36 @@ class Outcomes(Generic[Result]):
 async def for_each(
     client: Client, jobs: Sequence[str], request: Callable[[Client, JobId], Awaitable[Result]]
 ) -> Outcomes[Result]:
-    """Ask for each job, all at once; return what came of it, with the exit code.
-
-    With one job a failure is raised. With several it is told and the others are still asked for.
-    """
+    """Ask for each job, all at once; return what came of it, with the exit code. What fails is told, others go on."""
 
     async def one(job: str) -> Result:
         return await request(client, await resolve_id(client, job))
 
     unique = list(dict.fromkeys(jobs))
-    if len(unique) == 1:
-        return Outcomes(results=[await one(unique[0])], failures=[], code=0, is_one=True)
-    outcomes = await asyncio.gather(*(one(job) for job in unique), return_exceptions=True)
-    results: list[Result] = []
-    failures, code = [], 0
-    for job, outcome in zip(unique, outcomes, strict=True):
-        if isinstance(outcome, GprocError):
-            error_line(str(outcome))
-            failures.append((job, str(outcome)))
-            code = outcome.exit_code
-        elif isinstance(outcome, BaseException):
-            raise outcome
-        else:
-            results.append(outcome)
-    return Outcomes(results=results, failures=failures, code=code, is_one=False)
+    return summed_up(unique, await asyncio.gather(*(telling(one(job)) for job in unique)))
+
+
+async def telling(request: Awaitable[Result]) -> Result | GprocError:
+    """Return what comes of one request; a failure is told at once, for the others may take long."""
+    try:
+        return await request
+    except GprocError as error:
+        return told(error)
+
+
+def told(error: GprocError) -> GprocError:
+    """Return *error*, which is told now."""
+    show_place(error)
+    error_line(str(error))
+    return error
+
+
+def summed_up(jobs: Sequence[str], outcomes: Sequence[Result | GprocError | None]) -> Outcomes[Result]:
+    """Return what came of each of *jobs* as one; None is left out."""
+    failures = [(job, error) for job, error in zip(jobs, outcomes, strict=True) if isinstance(error, GprocError)]
+    return Outcomes(
+        results=[outcome for outcome in outcomes if not (outcome is None or isinstance(outcome, GprocError))],
+        failures=[(job, str(error)) for job, error in failures],
+        code=failures[-1][1].exit_code if failures else 0,
+        is_one=len(jobs) == 1,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -13,7 +12,7 @@ import click
 
 from gproc.cli.command import FILE, Group, complete_contexts
 from gproc.cli.commands import SECTIONS, VERBS
-from gproc.cli.console import error_line
+from gproc.cli.console import error_line, show_place
 from gproc.cli.entry import main
 
 if TYPE_CHECKING:
@@ -164,10 +163,7 @@ def _failed(error: Exception) -> int:
 
     if _was_interrupted(error):
         return INTERRUPTED
-    if os.environ.get("GPROC_DEBUG"):
-        import traceback
-
-        traceback.print_exception(error)
+    show_place(error)
     if isinstance(error, GprocError):
         error_line(str(error))
         return error.exit_code

@@ -37,6 +37,7 @@ def show_jobs(jobs: Sequence[JobStatus], *, as_json: bool, alone: bool = False) 
 
 
 def show_documents(documents: Sequence[dict[str, object]], *, failures: Sequence[tuple[str, str]], alone: bool) -> None:
-    """Print plain values as JSON: an object if *alone*, else an array, in which a failure is an object with "error"."""
+    """Print plain values as JSON: an object if *alone*, else an array; a failure is an object with "error"."""
     failed: list[dict[str, object]] = [{"job": job, "error": problem} for job, problem in failures]
-    sys.stdout.write(render.json_text(documents[0]) if alone else render.json_text([*documents, *failed]))
+    found = [*documents, *failed]
+    sys.stdout.write(render.json_text(found[0] if alone else found))

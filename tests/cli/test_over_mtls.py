@@ -248,6 +248,31 @@ def test_a_wait_on_a_terminal_says_what_it_waits_for_and_that_the_job_goes_on(al
     assert alice("stop", *jobs).returncode == 0
 
 
+def test_one_that_fails_is_one_json_object(alice: Cli) -> None:
+    for verb in ("wait", "stop", "remove"):
+        done = alice(verb, "--json", "nosuchjob")
+        assert done.returncode == 125
+        problem = "job nosuchjob: not found; `gproc list` shows your jobs"
+        assert json.loads(done.stdout) == {"job": "nosuchjob", "error": problem}
+        assert done.stderr == f"gproc: {problem}\n"
+
+
+def test_a_wait_for_many_prints_one_json_document_whatever_comes_of_each(alice: Cli) -> None:
+    over, living = alice.start("true"), alice.start("sleep", "100")
+    done = alice("wait", "--json", "--timeout", "3s", living, over, "nosuchjob")
+    assert done.returncode == 125
+    ended, *others = json.loads(done.stdout)
+    assert (ended["id"], ended["state"]) == (over, "exited")
+    assert [other["job"] for other in others] == [living, "nosuchjob"]
+    assert "has not ended in time, and goes on" in others[0]["error"]
+    assert "not found" in others[1]["error"]
+    alone = alice("wait", "--json", "--timeout", "0.1s", living)
+    assert (alone.returncode, json.loads(alone.stdout)["job"]) == (125, living)
+    first = alice("wait", "--json", "--any", living, over)
+    assert (first.returncode, [one["id"] for one in json.loads(first.stdout)]) == (0, [over])
+    assert alice("stop", living).returncode == 0
+
+
 async def test_a_wait_tells_that_it_connects_again(alice: Cli, server: ThreadedServer) -> None:
     job = await asyncio.to_thread(alice.start, "sleep", "100")
     async with Line(server.addr) as line:

@@ -11,11 +11,13 @@ import click
 
 from gproc.cli.command import DURATION, JSON_OPTION, Command, complete_live_job_ids
 from gproc.cli.console import note
-from gproc.cli.session import resolve_ids, with_client
+from gproc.cli.session import resolve_id, with_client
 
 if TYPE_CHECKING:
+    from gproc.cli.each import Outcomes
     from gproc.client import Client
-    from gproc.model import JobId, JobStatus
+    from gproc.errors import GprocError
+    from gproc.model import JobStatus
 
 __all__ = ["command"]
 
@@ -33,44 +35,68 @@ def command(
 
     Exits with the job's code; of several jobs, with the first code, in the order given, that is not 0.
     """
-    from gproc.cli.show import show_jobs
+    from gproc.cli.show import show_documents, show_jobs
+    from gproc.model.document import status_to_document
 
-    statuses = with_client(ctx, lambda client: _wait(client, jobs, any_of_them=any_of_them, patience=timeout))
-    show_jobs(statuses, as_json=as_json, alone=len(jobs) == 1)
-    return next((status.shell_code for status in statuses if status.shell_code), 0)
+    done = with_client(ctx, lambda client: _wait(client, jobs, any_of_them=any_of_them, patience=timeout))
+    statuses = list({status.id: status for status in done.results}.values())
+    if as_json:
+        show_documents([status_to_document(job) for job in statuses], failures=done.failures, alone=done.is_one)
+    elif statuses:
+        show_jobs(statuses, as_json=False)
+    return done.code or next((status.shell_code for status in statuses if status.shell_code), 0)
 
 
 async def _wait(
     client: Client, jobs: Sequence[str], *, any_of_them: bool, patience: timedelta | None
-) -> list[JobStatus]:
-    from gproc.errors import DeadlineExceeded, Unavailable
+) -> Outcomes[JobStatus]:
+    from gproc.cli.each import summed_up, told
+    from gproc.errors import Unavailable
 
-    ids = await resolve_ids(client, jobs)
+    unique = list(dict.fromkeys(jobs))
     try:
-        async with asyncio.timeout(None if patience is None else patience.total_seconds()):
-            return await _waiting(client, ids, asyncio.FIRST_COMPLETED if any_of_them else asyncio.FIRST_EXCEPTION)
-    except TimeoutError:
-        raise DeadlineExceeded(f"wait {' '.join(jobs)}: not ended in time; what has not ended goes on") from None
-    except (asyncio.CancelledError, Unavailable):
-        note(f"stopped waiting; what has not ended goes on; wait again: gproc wait {' '.join(ids)}")
+        came = await _came(client, unique, any_of_them=any_of_them, patience=patience)
+    except asyncio.CancelledError:
+        _tell_that_they_go_on(jobs)
         raise
+    if client.may_have_asked and any(isinstance(outcome, Unavailable) for outcome in came):
+        _tell_that_they_go_on(jobs)
+    if not any_of_them or came.count(None) == len(came):
+        came = [told(_too_late(job)) if outcome is None else outcome for job, outcome in zip(unique, came, strict=True)]
+    return summed_up(unique, came)
 
 
-async def _waiting(client: Client, ids: Sequence[JobId], until: str) -> list[JobStatus]:
-    """Wait for all ids at once; return those that have ended, in order, or raise the first failure."""
+def _too_late(job: str) -> GprocError:
+    from gproc.errors import DeadlineExceeded
+
+    return DeadlineExceeded(f"job {job}: has not ended in time, and goes on; wait again: gproc wait {job}")
+
+
+async def _came(
+    client: Client, jobs: Sequence[str], *, any_of_them: bool, patience: timedelta | None
+) -> list[JobStatus | GprocError | None]:
+    """Wait for all jobs at once; return what came of each, None if nothing did before the waiting was over."""
+    from gproc.cli.each import telling
     from gproc.cli.live.waiting import waiting_on
 
     async with waiting_on(client, broken="connecting again, the job goes on") as waiting:
 
-        async def wait(job_id: JobId) -> JobStatus:
+        async def wait(job: str) -> JobStatus:
+            job_id = await resolve_id(client, job)
             with waiting.job(job_id):
                 return await client.wait(job_id, on_break=waiting.on_break)
 
-        tasks = [asyncio.ensure_future(wait(job_id)) for job_id in ids]
+        tasks = [asyncio.ensure_future(telling(wait(job))) for job in jobs]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=until)
-            return [task.result() for task in tasks if task in done]
+            seconds = None if patience is None else patience.total_seconds()
+            until = asyncio.FIRST_COMPLETED if any_of_them else asyncio.ALL_COMPLETED
+            done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=until)
+            return [task.result() if task in done else None for task in tasks]
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _tell_that_they_go_on(jobs: Sequence[str]) -> None:
+    note(f"stopped waiting; what has not ended goes on; wait again: gproc wait {' '.join(jobs)}")

@@ -42,7 +42,7 @@ class Waiting:
         try:
             yield
         finally:
-            del self._pending[job_id]
+            self._pending.pop(job_id, None)
 
     def on_break(self, error: GprocError, _pause: float) -> None:
         """Tell of a break, once for all jobs and attempts."""
