@@ -13,7 +13,7 @@ from gproc.cli.command import CPUS, DIRECTORY, DURATION, ONE_OR_MORE, OPEN_FILES
 if TYPE_CHECKING:
     from gproc.model import JobRequest
 
-__all__ = ["job_options", "job_request", "pairs"]
+__all__ = ["LIMIT_OPTIONS", "job_options", "job_request", "pairs"]
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("-n", "--name", metavar="NAME", default="", help="A name for people; need not be unique."),
@@ -32,6 +32,18 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--output-limit", type=SIZE, help="Keep at most this much output, as 1G."),
     click.option("--request-id", metavar="ID", default="", help="The same ID never starts a second job."),
 )
+
+
+LIMIT_OPTIONS: Mapping[str, str] = {
+    "memory_bytes": "--memory",
+    "cpu_millis": "--cpu",
+    "io_read_bps": "--io-read",
+    "io_write_bps": "--io-write",
+    "processes": "--processes",
+    "open_files": "--open-files",
+    "output_bytes": "--output-limit",
+}
+"""What people call each limit of a job."""
 
 
 def job_options(function: Any) -> Any:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from gproc.cli.console import note
+from gproc.cli.job_options import LIMIT_OPTIONS
 from gproc.cli.live.follow import copy_output
 from gproc.cli.live.interrupts import Interrupts
 from gproc.errors import DeadlineExceeded, JobNotFound, Unavailable
@@ -33,7 +34,7 @@ async def submit(client: Client, request: JobRequest) -> Job:
     for name, how in sorted(job.status.limits.items() if job.status else ()):
         held, _, why = how.partition(": ")
         if held == "unavailable":
-            note(f"the limit of {name} does not hold" + (f": {why}" if why else ""))
+            note(f"{LIMIT_OPTIONS.get(name, name)} does not hold" + (f": {why}" if why else ""))
     return job
 
 
