@@ -432,6 +432,16 @@ def test_why_a_job_ended_is_told_unless_it_ended_by_itself(alice: Cli) -> None:
     assert errors.startswith(b"gproc: the job is over: stopped SIGTERM by alice")
 
 
+def test_a_terminal_is_told_which_signal_killed_the_job(alice: Cli) -> None:
+    for options, hint in (((), ""), (("--memory", "1G"), "; is --memory too little for it?")):
+        done = alice("run", *options, "sh", "-c", "kill -SEGV $$")
+        assert (done.returncode, done.stderr) == (139, "")
+        shown = alice.having(NO_COLOR="1").terminal("run", *options, "sh", "-c", "kill -SEGV $$")
+        shown.expect(pexpect.EOF)
+        shown.close()
+        assert (shown.exitstatus, shown.before) == (139, f"gproc: the job is over: killed by SIGSEGV{hint}\r\n")
+
+
 def test_input_that_would_be_lost_is_refused_before_the_job_starts(alice: Cli, tmp_path: Path) -> None:
     (tmp_path / "in").write_text("data", encoding="utf-8")
     for feed in (f"<{tmp_path / 'in'}", "<<EOF\ndata\nEOF"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from gproc.cli.console import note
+from gproc.cli.console import is_terminal, note
 from gproc.cli.job_options import LIMIT_OPTIONS
 from gproc.cli.live.follow import copy_output
 from gproc.cli.live.interrupts import Interrupts
@@ -72,10 +73,22 @@ def _telling_that_it_goes_on(job: Job, output: Output, was_stopped: Callable[[],
 
 
 def _tell_ending(status: JobStatus) -> None:
-    """Tell why the job ended, unless it did so by itself: the exit code alone does not say who stopped it."""
+    """Tell why the job ended, unless it did so by itself: the exit code alone does not say who stopped it.
+
+    A signal that nobody asked Gproc for is in the exit code; only people at a terminal have to be told its name.
+    """
+    if status.state is JobState.SIGNALED and is_terminal(sys.stderr):
+        note(f"the job is over: {_killed(status)}")
     if status.state in (JobState.STOPPED, JobState.TIMED_OUT, JobState.LOST):
         from gproc.cli.render.jobs import outcome
 
         by = f" by {status.stopped_by}" if status.stopped_by else ""
         why = f": {status.reason}" if status.reason else ""
         note(f"the job is over: {outcome(status)}{by}{why}")
+
+
+def _killed(status: JobStatus) -> str:
+    how = status.reason or f"killed by {status.signal}"
+    # A program that is refused memory seldom says so: many fall over a null pointer, or abort.
+    is_suspect = "memory_bytes" in status.limits and "memory" not in how
+    return how + ("; is --memory too little for it?" if is_suspect else "")
