@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["error_line", "has_colour", "is_terminal", "make_console", "note", "paint", "show_place"]
+__all__ = ["error_line", "has_colour", "is_terminal", "make_console", "note", "paint", "show_place", "wrote"]
 
 _LONGEST = 1000
+_RESET = b"\x1b[0m"
+_unfinished: set[int] = set()
+"""The standard descriptors whose last line was begun by a job and not ended."""
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -47,6 +50,14 @@ def paint(text: str, codes: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{codes}m{text}\x1b[0m" if has_colour(sys.stderr if stream is None else stream) else text
 
 
+def wrote(fd: int, data: bytes | memoryview) -> None:
+    """Take note that a job's output went to that standard descriptor, so that talk begins on a line of its own."""
+    if data[-len(_RESET) :] == _RESET:  # it moves nothing
+        data = data[: -len(_RESET)]
+    if data:
+        (_unfinished.discard if data[-1:] == b"\n" else _unfinished.add)(fd)
+
+
 def note(text: str) -> None:
     """Say something to people: one line on stderr. Nobody may be listening."""
     _say(f"{paint('gproc:', '36')} {_one_line(text)}\n")
@@ -75,6 +86,9 @@ def _one_line(text: str) -> str:
 
 def _say(text: str) -> None:
     try:
+        if 2 in _unfinished or (1 in _unfinished and os.path.sameopenfile(1, 2)):
+            sys.stderr.write("\n")
+            _unfinished.clear()
         sys.stderr.write(text)
         sys.stderr.flush()
     except (OSError, ValueError):

@@ -432,6 +432,13 @@ def test_why_a_job_ended_is_told_unless_it_ended_by_itself(alice: Cli) -> None:
     assert errors.startswith(b"gproc: the job is over: stopped SIGTERM by alice")
 
 
+def test_talk_does_not_stick_to_output_that_did_not_end_its_line(alice: Cli) -> None:
+    both = alice.shell('"$@" </dev/null 2>&1', "run", "--timeout", "0.3s", "sh", "-c", "printf half; exec sleep 60")
+    assert both.stdout.startswith("half\ngproc: the job is over: timed out")
+    apart = alice("run", "--timeout", "0.3s", "sh", "-c", "printf half; exec sleep 60")
+    assert (apart.stdout, apart.stderr.startswith("gproc: the job is over: timed out")) == ("half", True)
+
+
 def test_a_terminal_is_told_which_signal_killed_the_job(alice: Cli) -> None:
     for options, hint in (((), ""), (("--memory", "1G"), "; is --memory too little for it?")):
         done = alice("run", *options, "sh", "-c", "kill -SEGV $$")

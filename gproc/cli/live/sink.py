@@ -10,6 +10,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from gproc.cli.console import wrote
+
 __all__ = ["Sink"]
 
 _WANTED_PIPE = 1 << 20
@@ -59,7 +61,9 @@ class Sink:
         async with self._turn:
             while left:
                 try:
-                    left = left[os.write(self._fd, left) :]
+                    count = os.write(self._fd, left)
+                    wrote(self._given, left[:count])
+                    left = left[count:]
                 except BlockingIOError:
                     await self._writable()
                 except OSError as error:

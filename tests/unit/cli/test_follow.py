@@ -49,3 +49,18 @@ async def test_gaps_that_adjoin_are_told_as_one_and_where_they_belong(capfd: pyt
         "gproc: 5 bytes not kept here: the output from offset 16 to 21",
         "gproc: 2 bytes not kept here: the output from offset 30 to 32",
     ]
+
+
+async def test_talk_begins_on_a_line_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    now = datetime.now(UTC)
+    pieces = [
+        Chunk(b"half", Stream.STDERR, 0, now),
+        Gap(4, 2),
+        Chunk(b"whole\n\x1b[0m", Stream.STDERR, 6, now),
+        Gap(16, 1),
+    ]
+    await copy_output(Pieces(pieces))  # type: ignore[arg-type]  # it is one for as much as is used
+    assert capfd.readouterr().err == (
+        "half\ngproc: 2 bytes not kept here: the output from offset 4 to 6\n"
+        "whole\n\x1b[0mgproc: 1 bytes not kept here: the output from offset 16 to 17\n"
+    )
