@@ -81,7 +81,7 @@ def _one_line(text: str) -> str:
 
     # What somebody typed may be in it, and be as long as a command line can be.
     short = text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
-    return visible(" ".join(short.splitlines()))
+    return visible(" ".join(line.strip() for line in short.splitlines()))
 
 
 def _say(text: str) -> None:

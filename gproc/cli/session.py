@@ -20,6 +20,7 @@ __all__ = ["make_client", "resolve_id", "resolve_ids", "settings_of", "with_clie
 Result = TypeVar("Result")
 
 _SHOWN_CANDIDATES = 3
+_LONGEST_SHOWN = 80
 
 
 def settings_of(ctx: click.Context) -> Settings:
@@ -71,8 +72,12 @@ async def resolve_id(client: Client, text: str) -> JobId:
             return _the_only_one(text, found, "begin with that")
     found = await _first_few(client, name=text) if text else []
     if not found:
-        raise JobNotFound(text or "''")
+        raise JobNotFound(_short(text) or "''")
     return _the_only_one(text, found, "have that name")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 async def resolve_ids(client: Client, texts: Sequence[str]) -> list[JobId]:
@@ -92,4 +97,4 @@ def _the_only_one(text: str, found: list[JobStatus], how: str) -> JobId:
         return found[0].id
     ids = ", ".join(job.id for job in found[:_SHOWN_CANDIDATES])
     more = ", …" if len(found) > _SHOWN_CANDIDATES else ""
-    raise InvalidArgument("id", f"{text!r}: more than one of your jobs {how}: {ids}{more}; give more of the id")
+    raise InvalidArgument("id", f"{_short(text)!r}: more than one of your jobs {how}: {ids}{more}; give more of the id")

@@ -124,7 +124,11 @@ def remove(name: str) -> int:
     """Remove a context; the files it names stay."""
     from gproc.config import save_contexts
 
-    save_contexts(_file().without_context(name))
+    file = _file()
+    changed = file.without_context(name)
+    save_contexts(changed)
+    if name == file.current and changed.contexts:
+        note(f"{name!r} was the current context, and now there is none; `gproc context use NAME` makes another one it")
     return 0
 
 

@@ -31,7 +31,10 @@ _STATES = ("pending", "running", "stopping", "exited", "signaled", "stopped", "t
 @JSON_OPTION
 @click.pass_context
 def command(ctx: click.Context, /, as_json: bool, limit: int | None, everything: bool, **options: Any) -> int:
-    """List your jobs, newest first."""
+    """List your jobs, newest first.
+
+    A very long command is cut, on a terminal at its width; --json cuts nothing.
+    """
     from gproc.cli.show import show_jobs
 
     if everything and limit is not None:

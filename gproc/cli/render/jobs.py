@@ -200,9 +200,9 @@ def _fitting(columns: list[str], rows: Sequence[Mapping[str, str]], width: int) 
 
 
 def plain_table(jobs: Sequence[JobStatus], *, now: datetime) -> str:
-    """Return the jobs as aligned text for a pipe: whole ids, whole commands, nothing cut."""
+    """Return the jobs as aligned text for a pipe: whole ids and names, and commands unless they are very long."""
     with_names = any(job.name for job in jobs)
-    rows = [dict(zip(_HEADINGS, _row(job, job.id, now), strict=True)) for job in jobs]
+    rows = [dict(zip(_HEADINGS, _row(job, job.id, now, _LONGEST_COMMAND), strict=True)) for job in jobs]
     columns = _columns(with_names)
     widths = {column: max([len(column), *(len(row[column]) for row in rows)]) for column in columns}
     lines = [dict(zip(_HEADINGS, _HEADINGS, strict=True)), *rows]

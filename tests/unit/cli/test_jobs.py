@@ -67,6 +67,13 @@ def test_no_duration_is_negative_even_if_clocks_disagree() -> None:
     assert duration_of(job(), now=NOW) is None
 
 
+def test_a_table_in_a_pipe_cuts_only_commands_that_are_very_long() -> None:
+    kept, cut = (plain_table([job(args=("x" * length,))], now=NOW).splitlines()[1] for length in (1900, 130_000))
+    assert kept.endswith("x" * 1900)
+    assert len(cut) < 2200
+    assert "…" in cut
+
+
 def test_a_table_in_a_pipe_has_whole_ids_and_a_line_a_job() -> None:
     text = plain_table([job(name="evil\nname"), job(JobState.EXITED, exit_code=0)], now=NOW)
     heading, *rows = text.splitlines()

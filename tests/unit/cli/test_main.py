@@ -75,6 +75,7 @@ def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         (("context", "add", "x", "--addr", "nonsense"), "gproc: context add: address 'nonsense': the port is missing"),
         (("context", "add", "x", "--addr", "h:99999"), "gproc: context add: address 'h:99999': 99999 is not a port"),
         (("wait",), "gproc: wait: Missing argument 'ID...'"),
+        (("completion",), "gproc: completion: Missing argument 'SHELL'. Choose from: bash, zsh, fish"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(here: Here, args: tuple[str, ...], problem: str) -> None:
@@ -248,6 +249,15 @@ def test_a_server_that_says_nothing_is_not_waited_for_in_silence_or_for_long(tmp
     waiting, gave_up = done.stderr.splitlines()
     assert waiting == f"gproc: waiting for {addr} to answer"
     assert gave_up.startswith(f"gproc: {addr}: no answer within 0.6 s; ")
+
+
+def test_whoever_removes_the_current_context_is_told_how_to_choose_another(tmp_path: Path) -> None:
+    env = {"XDG_CONFIG_HOME": str(tmp_path)}
+    for name in ("one", "two"):
+        gproc("context", "add", name, "--addr", "localhost:3000", env=env)
+    told = gproc("context", "remove", "one", env=env).stderr
+    assert told.startswith("gproc: 'one' was the current context, and now there is none; `gproc context use NAME`")
+    assert gproc("context", "remove", "two", env=env).stderr == ""
 
 
 def test_contexts_are_made_used_shown_and_removed(tmp_path: Path) -> None:
