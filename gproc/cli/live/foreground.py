@@ -12,7 +12,7 @@ from gproc.cli.console import is_terminal, note
 from gproc.cli.job_options import LIMIT_OPTIONS
 from gproc.cli.live.follow import copy_output
 from gproc.cli.live.interrupts import Interrupts
-from gproc.errors import DeadlineExceeded, JobNotFound, Unavailable
+from gproc.errors import CommandNotFound, DeadlineExceeded, JobNotFound, Unavailable
 from gproc.model import JobState
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ async def submit(client: Client, request: JobRequest) -> Job:
     """Start the job, and tell which of its limits do not hold."""
     try:
         job = await client.submit(request)
+    except CommandNotFound as error:
+        if " " not in request.command:
+            raise
+        hint = "write its words apart, without quotes around all of them, or give a line to a shell: sh -c 'LINE'"
+        raise CommandNotFound(f"{error.args[0].partition('; ')[0]}; {hint}", error.errno) from error
     except (asyncio.CancelledError, DeadlineExceeded, Unavailable):
         if client.may_have_asked:
             note("there was no answer; whether the job was started is shown by: gproc list --running")
