@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGQUIT, SIGTERM, Signals, getsignal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gproc.cli.console import note
@@ -18,6 +18,7 @@ __all__ = ["reach", "run_async"]
 
 Result = TypeVar("Result")
 
+_ENDING = (SIGTERM, SIGHUP, SIGQUIT)
 _QUIET_SECONDS = 2.0
 _CONNECT_SECONDS = 10.0
 
@@ -44,7 +45,7 @@ async def reach(client: Client) -> None:
 
 
 def run_async(action: Coroutine[Any, Any, Result], *, cleans_up: bool = False) -> Result:
-    """Run *action* in a loop of its own and return what it returns; Ctrl-C, SIGTERM and SIGHUP cancel it.
+    """Run *action* in a loop of its own and return what it returns; Ctrl-C, SIGTERM, SIGHUP and SIGQUIT cancel it.
 
     Raises `KeyboardInterrupt` if Ctrl-C ended it, however it did, and `SystemExit` with 128 and its number if another
     signal did. What comes first counts: a second SIGTERM changes nothing, and neither does a second Ctrl-C if the
@@ -52,7 +53,7 @@ def run_async(action: Coroutine[Any, Any, Result], *, cleans_up: bool = False) -
     """
     settle_heap()
     received: list[Signals] = []
-    signals = (SIGINT, SIGTERM, SIGHUP) if cleans_up else (SIGTERM, SIGHUP)
+    signals = (*_ENDING, SIGINT) if cleans_up else _ENDING
     try:
         return asyncio.run(_cancelled_by(signals, action, received))
     except asyncio.CancelledError:

@@ -137,6 +137,14 @@ def test_i4_run_exits_as_a_shell_would(alice: Cli, command: Sequence[str], code:
     assert len(done.stderr.splitlines()) == (1 if code in (126, 127) else 0)
 
 
+def test_a_whole_line_as_one_word_is_answered_with_how_to_write_it(alice: Cli) -> None:
+    for verb in ("run", "start"):
+        done = alice(verb, "ls -l")
+        assert (done.returncode, len(done.stderr.splitlines())) == (127, 1)
+        assert "ls -l: command not found" in done.stderr
+        assert "write its words apart" in done.stderr
+
+
 def test_i3_after_the_command_nothing_is_parsed(alice: Cli) -> None:
     assert alice("run", "echo", "--help", "--", "-l").stdout == "--help -- -l\n"
     assert alice("run", "--", "echo", "-n", "x").stdout == "x"
@@ -177,6 +185,12 @@ def test_jobs_are_found_by_beginning_and_by_name_and_not_by_what_is_unclear(alic
     assert "more than one of your jobs have that name" in unclear.stderr
     assert two in unclear.stderr
     assert alice("status", "0").returncode == 125
+
+
+def test_an_id_that_is_far_too_long_is_not_repeated_whole(alice: Cli) -> None:
+    for verb in ("status", "stop", "wait"):
+        told = alice(verb, "x" * 5000).stderr
+        assert told == f"gproc: job {'x' * 80}…: not found; `gproc list` shows your jobs\n"
 
 
 @pytest.mark.parametrize("verb", ["status", "output", "stop", "wait", "remove"])
@@ -352,7 +366,7 @@ def test_i4_a_reader_that_leaves_ends_quietly(alice: Cli) -> None:
     alice("stop", job)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 @pytest.mark.parametrize("verb", [("run",), ("start", "-l")], ids=" ".join)
 def test_whoever_is_told_to_end_says_what_becomes_of_the_job(
     alice: Cli, verb: tuple[str, ...], signum: signal.Signals
