@@ -33,7 +33,8 @@ def command(
 ) -> int:
     """Wait until jobs have ended.
 
-    Exits with the job's code; of several jobs, with the first code, in the order given, that is not 0.
+    Exits with the job's code; of several jobs, with the first code, in the order given, that is not 0;
+    with 125 if one of them could not be waited for. The others are waited for all the same.
     """
     from gproc.cli.show import show_documents, show_jobs
     from gproc.model.document import status_to_document
