@@ -18,7 +18,9 @@ _FIRST_BUFFER = 16 * 1024
 _SYNC_SECONDS = 5.0
 
 _SMALL_READ = 64 * 1024
-_REST_SECONDS = 0.002
+_LARGE_READ = 256 * 1024
+_LONGEST_REST = 0.002
+_SHORTEST_REST = 0.000_05
 _READS_WITHOUT_REST = 16.0
 
 
@@ -27,23 +29,28 @@ class Pace:
 
     Each turn of a shim wakes the server, and each message of the server a client: for a line at a time, in a flood,
     that takes many times what the job does. So a few small reads are free, and then there is one in two milliseconds,
-    for whatever came meanwhile. Large reads are always worth their turn.
+    for whatever came meanwhile. Where so much comes meanwhile that the pipe might be full, and the job wait, the rests
+    become short. Large reads are always worth their turn.
     """
 
     def __init__(self) -> None:
         self._free = _READS_WITHOUT_REST
+        self._rest = _LONGEST_REST
         self._as_of = 0.0
 
-    def is_too_fast(self, now: float) -> bool:
-        """Whether to rest before the next read."""
-        self._free = min(_READS_WITHOUT_REST, self._free + (now - self._as_of) / _REST_SECONDS)
+    def rest(self, now: float) -> float:
+        """Return how many seconds to rest before the next read, mostly none."""
+        self._free = min(_READS_WITHOUT_REST, self._free + (now - self._as_of) / _LONGEST_REST)
         self._as_of = now
-        return self._free < 1.0
+        return self._rest if self._free < 1.0 else 0.0
 
     def has_read(self, count: int) -> None:
         """Take note of a read of *count* bytes."""
         if count < _SMALL_READ:
             self._free -= 1.0
+            self._rest = min(_LONGEST_REST, self._rest * 2)
+        elif count >= _LARGE_READ:
+            self._rest = max(_SHORTEST_REST, self._rest / 4)
 
 
 class Pump:
@@ -92,8 +99,8 @@ class Pump:
             _sync(self._output_fd)
 
     def _pump(self, reader: int) -> None:
-        if self._pace.is_too_fast(time.monotonic()):
-            time.sleep(_REST_SECONDS)
+        if rest := self._pace.rest(time.monotonic()):
+            time.sleep(rest)
         self._pace.has_read(self._move(reader))
 
     def _move(self, reader: int) -> int:

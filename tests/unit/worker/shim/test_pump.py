@@ -5,7 +5,7 @@ START = 1000.0
 
 def reads_without_rest(pace: Pace, *, every: float, count: int = 1000) -> int:
     for number in range(count):
-        if pace.is_too_fast(START + number * every):
+        if pace.rest(START + number * every):
             return number
         pace.has_read(20)
     return count
@@ -22,15 +22,15 @@ def test_lines_that_come_no_faster_than_one_in_two_milliseconds_never_wait() -> 
 def test_after_a_flood_a_pause_makes_small_reads_free_again() -> None:
     pace = Pace()
     reads_without_rest(pace, every=0.0)
-    assert not pace.is_too_fast(START + 0.005)
+    assert not pace.rest(START + 0.005)
 
 
 def test_in_a_flood_there_is_one_read_in_two_milliseconds() -> None:
     pace, now, rests = Pace(), START, 0
     for _ in range(116):
-        if pace.is_too_fast(now):
+        if rest := pace.rest(now):
             rests += 1
-            now += 0.002
+            now += rest
         pace.has_read(20)
     assert rests == 100
 
@@ -38,5 +38,24 @@ def test_in_a_flood_there_is_one_read_in_two_milliseconds() -> None:
 def test_large_reads_never_wait() -> None:
     pace = Pace()
     for _ in range(1000):
-        assert not pace.is_too_fast(START)
+        assert not pace.rest(START)
         pace.has_read(1 << 20)
+
+
+def test_where_a_pipe_fills_within_a_rest_the_rests_become_short() -> None:
+    pace, now = Pace(), START
+    reads_without_rest(pace, every=0.0)
+    rests = []
+    for _ in range(4):
+        rests.append(pace.rest(now))
+        now += rests[-1]
+        pace.has_read(1 << 20)
+    assert rests == [0.002, 0.0005, 0.000125, 0.00005]
+
+
+def test_after_short_rests_a_flood_of_lines_has_long_ones_again() -> None:
+    pace = Pace()
+    reads_without_rest(pace, every=0.0)
+    for count in (1 << 20, 1 << 20, 1 << 20, *[20] * 6):
+        pace.has_read(count)
+    assert pace.rest(START) == 0.002
