@@ -27,7 +27,8 @@ settings.load_profile("default")
 
 # Who starts the tests in the background has them ignored, and what is started here would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+for ignored_in_the_background in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(ignored_in_the_background, signal.SIG_DFL)
 
 _GONE_WITHIN_SECONDS = 5.0
 _POOL = "gproc_"
