@@ -44,8 +44,8 @@ class Deeds:
     async def live(self, command: str, args: list[str], hashed: bool) -> Answer:
         """Start a job and take its output until it ends, then remove it.
 
-        Removed, because on a virtual machine the page cache that grows from turn to turn has to be begged from the
-        host, which takes longer than anything that is measured here.
+        Removed, because output that is kept makes the page cache grow from turn to turn, and memory that a virtual
+        machine has not used for a while is slow to come: after some GiB the figure was half of what it had been.
         """
         arrivals = Arrivals(hashed=hashed)
         job = await self._client.start(command, args)
