@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["MalformedOutput", "OutputFields", "decode_output", "encode_output_head"]
+__all__ = ["MalformedOutput", "OutputFields", "decode_output", "encode_output_head", "varint"]
 
 _DATA, _STREAM, _OFFSET, _TIME, _GAP, _END = 1, 2, 3, 4, 5, 6
 _SECONDS, _NANOS = 1, 2
@@ -45,14 +45,14 @@ def encode_output_head(*, stream: int, offset: int, time_ns: int | None, data_le
     """Return a `JobOutput` up to the bytes of ``data``, which must follow."""
     head = bytearray()
     if stream:
-        head += bytes((_STREAM << 3 | _VARINT,)) + _varint(stream)
+        head += bytes((_STREAM << 3 | _VARINT,)) + varint(stream)
     if offset:
-        head += bytes((_OFFSET << 3 | _VARINT,)) + _varint(offset)
+        head += bytes((_OFFSET << 3 | _VARINT,)) + varint(offset)
     if time_ns is not None:
         moment = _timestamp(time_ns)
         head += bytes((_TIME << 3 | _BYTES, len(moment))) + moment
     if data_len:
-        head += bytes((_DATA << 3 | _BYTES,)) + _varint(data_len)
+        head += bytes((_DATA << 3 | _BYTES,)) + varint(data_len)
     return bytes(head)
 
 
@@ -92,9 +92,9 @@ def _timestamp(time_ns: int) -> bytes:
     seconds, nanos = divmod(time_ns, _BILLION)
     moment = b""
     if seconds:
-        moment += bytes((_SECONDS << 3 | _VARINT,)) + _varint(seconds & _U64)
+        moment += bytes((_SECONDS << 3 | _VARINT,)) + varint(seconds & _U64)
     if nanos:
-        moment += bytes((_NANOS << 3 | _VARINT,)) + _varint(nanos)
+        moment += bytes((_NANOS << 3 | _VARINT,)) + varint(nanos)
     return moment
 
 
@@ -115,7 +115,8 @@ def _signed(number: int) -> int:
     return number - 2**64 if number >= 2**63 else number
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """Return a number that is not negative, seven bits to a byte, the lowest first."""
     if number < 0x80:
         return bytes((number,))
     encoded = bytearray()

@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gproc.errors import InvalidArgument
+from gproc.transport.job_output import varint
 from gproc.wire.schema import Field, Kind, Schema
 
 __all__ = ["Bounds", "scan"]
@@ -73,7 +74,7 @@ class _Scan:
                 continue
             pos, changed = self._field(field, tag, pos, end, f"{path}.{field.name}" if path else field.name)
             if changed is not None:
-                kept += (self._data[copied:start], _varint(tag), _varint(len(changed)), changed)
+                kept += (self._data[copied:start], varint(tag), varint(len(changed)), changed)
                 copied = pos
         if not kept:
             return None
@@ -176,12 +177,3 @@ def _within(pos: int, end: int, where: str) -> int:
 def _signed(number: int, bits: int) -> int:
     number &= (1 << bits) - 1
     return number - (1 << bits) if number >> (bits - 1) else number
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gproc.transport.job_output import varint
+
 __all__ = [
     "double",
     "duration",
@@ -40,7 +42,7 @@ _MILLION = 1_000_000
 
 def field(tag: int, data: bytes) -> bytes:
     """Return field number *tag* that holds *data*: text, bytes, or a message."""
-    return _varint(tag << 3 | _LENGTH) + _varint(len(data)) + data
+    return varint(tag << 3 | _LENGTH) + varint(len(data)) + data
 
 
 def text(tag: int, value: str) -> bytes:
@@ -65,18 +67,18 @@ def number(tag: int, value: int) -> bytes:
 
 def numbers(tag: int, values: Iterable[int]) -> bytes:
     """Return a list of enumerations, packed into one block."""
-    block = b"".join(_varint(value) for value in values)
+    block = b"".join(varint(value) for value in values)
     return field(tag, block) if block else b""
 
 
 def present(tag: int, value: int | None) -> bytes:
     """Return an integer that is told though it be 0; nothing for None."""
-    return b"" if value is None else _varint(tag << 3 | _VARINT) + _varint(value & _64_BITS)
+    return b"" if value is None else varint(tag << 3 | _VARINT) + varint(value & _64_BITS)
 
 
 def double(tag: int, value: float) -> bytes:
     """Return a floating-point number, nothing if it is 0."""
-    return _varint(tag << 3 | _FIXED64) + _DOUBLE.pack(value) if value else b""
+    return varint(tag << 3 | _FIXED64) + _DOUBLE.pack(value) if value else b""
 
 
 def moment(tag: int, time: datetime | None) -> bytes:
@@ -99,17 +101,6 @@ def _seconds(tag: int, microseconds: int) -> bytes:
 
 def _utf8(value: str) -> bytes:
     return value.encode(errors="backslashreplace")
-
-
-def _varint(value: int) -> bytes:
-    if value < 0x80:
-        return bytes((value,))
-    encoded = bytearray()
-    while value >= 0x80:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
 
 
 def fields_of(data: bytes) -> Iterator[tuple[int, Any]]:
