@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gproc.worker.process import Process, ProcessStatus
-    from gproc.worker.registry import JobPage
     from gproc.worker.settings import SupervisorSettings
     from gproc.worker.supervisor import Supervisor
 
-__all__ = ["JobPage", "Process", "ProcessStatus", "Supervisor", "SupervisorSettings"]
+__all__ = ["Process", "ProcessStatus", "Supervisor", "SupervisorSettings"]
 
 _HOMES = {
-    "JobPage": "gproc.worker.registry",
     "Process": "gproc.worker.process",
     "ProcessStatus": "gproc.worker.process",
     "Supervisor": "gproc.worker.supervisor",

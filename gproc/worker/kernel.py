@@ -1,4 +1,4 @@
-"""The few calls of the kernel that Python has no name for. See prctl(2) and fcntl(2)."""
+"""The few calls of the kernel that Python has no name for. See prctl(2), fcntl(2) and tee(2)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ctypes
 import fcntl
 import os
 from functools import cache
+from typing import NoReturn
 
 __all__ = [
     "become_subreaper",
@@ -16,14 +17,18 @@ __all__ = [
     "oom_score",
     "read_file",
     "set_oom_score",
+    "tee",
     "widen_pipe",
 ]
 
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+_SPLICE_F_NONBLOCK = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.tee.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint)
+_libc.tee.restype = ctypes.c_ssize_t
 
 
 def become_subreaper() -> None:
@@ -45,6 +50,18 @@ def widen_pipe(fd: int, size: int) -> None:
     """Give a pipe room for *size* bytes, or leave it as it is if that is not allowed."""
     with contextlib.suppress(OSError):
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size)
+
+
+def tee(source: int, target: int, most: int) -> int:
+    """Lay what is in the pipe *source*, *most* bytes of it, into the pipe *target*, too; return how many, 0 at its end.
+
+    Raises:
+        BlockingIOError: There is nothing in it now.
+    """
+    count = _libc.tee(source, target, most, _SPLICE_F_NONBLOCK)
+    if count < 0:
+        _raise_errno()
+    return int(count)
 
 
 @cache
@@ -82,5 +99,9 @@ def read_file(path: str) -> bytes:
 
 def _prctl(option: int, argument: int | ctypes.c_char_p) -> None:
     if _libc.prctl(option, argument, 0, 0, 0) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
+        _raise_errno()
+
+
+def _raise_errno() -> NoReturn:
+    error = ctypes.get_errno()
+    raise OSError(error, os.strerror(error))

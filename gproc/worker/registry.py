@@ -7,19 +7,17 @@ of the rest. What quotas ask for is counted as jobs come, end and go, and never 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from gproc.errors import GprocError, JobNotFound
-from gproc.model import Identity, JobId, JobState, JobStatus, StopPolicy
+from gproc.model import Identity, JobId, JobPage, JobStatus, ListQuery, StopPolicy
 from gproc.store.writer import Extent
 from gproc.worker.changes import Changes
 from gproc.worker.link import ShimLink
 from gproc.worker.sharing import Pool
 
-__all__ = ["Entry", "JobPage", "ListQuery", "Registry"]
-
-MAX_PAGE = 1000
+__all__ = ["Entry", "Registry"]
 
 _DEFAULT_STOP = StopPolicy()
 _NO_MORE = Changes()
@@ -52,33 +50,6 @@ class Entry:
         if self.status.is_final or self.status.output_bytes == extent.end:
             return self.status
         return replace(self.status, output_bytes=extent.end, dropped_bytes=extent.dropped)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobPage:
-    """Some jobs, newest first, and the token of the page after them (empty: there is none)."""
-
-    jobs: tuple[JobStatus, ...]
-    next_page_token: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListQuery:
-    """Which jobs are wanted; what is empty selects nothing out."""
-
-    states: frozenset[JobState] = frozenset()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    id_prefix: str = ""
-    name: str = ""
-
-    def matches(self, status: JobStatus) -> bool:
-        """Whether *status* is wanted."""
-        return (
-            status.id.startswith(self.id_prefix)
-            and (not self.states or status.state in self.states)
-            and (not self.name or status.name == self.name)
-            and all(status.labels.get(key) == value for key, value in self.labels.items())
-        )
 
 
 @dataclass(slots=True, eq=False)
@@ -165,16 +136,15 @@ class Registry:
         owned = self._owners.get(owner)
         return 0 if owned is None else owned.kept_bytes + sum(entry.extent.kept for entry in owned.live.values())
 
-    def page(self, owner: Identity | None, query: ListQuery, *, size: int, token: str) -> JobPage:
-        """Return the newest *size* jobs that match, of those older than *token*."""
+    def page(self, owner: Identity | None, query: ListQuery) -> JobPage:
+        """Return the page that is asked for, of the jobs of *owner* (None: of everybody's)."""
         ids = sorted(self._entries) if owner is None else self._owners.get(owner, _Owned()).ids
-        size = min(size or 100, MAX_PAGE)
-        position = bisect_left(ids, token) if token else len(ids)
+        position = bisect_left(ids, query.page_token) if query.page_token else len(ids)
         found: list[JobStatus] = []
         for job_id in reversed(ids[:position]):
             status = self._entries[job_id].status
             if query.matches(status):
-                if len(found) == size:
-                    return JobPage(jobs=tuple(found), next_page_token=found[-1].id)
+                if len(found) == query.page_size:
+                    return JobPage(tuple(found), found[-1].id)
                 found.append(status)
-        return JobPage(jobs=tuple(found))
+        return JobPage(tuple(found))

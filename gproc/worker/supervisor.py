@@ -32,11 +32,13 @@ from gproc.model import (
     Gap,
     Identity,
     JobId,
+    JobPage,
     JobRequest,
     JobSpec,
     JobState,
     JobStatus,
     Limits,
+    ListQuery,
     OutputEvent,
     OutputRange,
     RunAs,
@@ -45,6 +47,7 @@ from gproc.model import (
 )
 from gproc.model.document import spec_to_document
 from gproc.model.job import arguments_of
+from gproc.model.listing import USUAL_PAGE
 from gproc.store.directory import StateDirectory, opened
 from gproc.store.records import create_record
 from gproc.store.retention import expired
@@ -55,7 +58,7 @@ from gproc.worker.holder import stop_unreachable
 from gproc.worker.launcher import Launcher
 from gproc.worker.link import ShimLink
 from gproc.worker.output import Room, follow
-from gproc.worker.registry import Entry, JobPage, ListQuery, Registry
+from gproc.worker.registry import Entry, Registry
 from gproc.worker.settings import SupervisorSettings
 from gproc.worker.tasks import Tasks
 from gproc.worker.watching import Watchers
@@ -266,7 +269,7 @@ class Supervisor:
         self,
         *,
         owner: Identity | None = None,
-        page_size: int = 100,
+        page_size: int = USUAL_PAGE,
         page_token: str = "",
         states: frozenset[JobState] = frozenset(),
         labels: Mapping[str, str] | None = None,
@@ -274,8 +277,19 @@ class Supervisor:
         name: str = "",
     ) -> JobPage:
         """Return a page of the jobs that match, newest first; give its token back for the next one."""
-        query = ListQuery(states=states, labels=labels or {}, id_prefix=id_prefix, name=name)
-        page = self._registry.page(owner, query, size=page_size, token=page_token)
+        query = ListQuery(
+            page_size=page_size,
+            page_token=page_token,
+            states=states,
+            labels=labels or {},
+            id_prefix=id_prefix,
+            name=name,
+        )
+        return self.page(query, owner=owner)
+
+    def page(self, query: ListQuery, *, owner: Identity | None = None) -> JobPage:
+        """Return one page of jobs, newest first."""
+        page = self._registry.page(owner, query)
         return replace(page, jobs=tuple(self._registry.get(status.id, None).current() for status in page.jobs))
 
     async def wait(self, job_id: JobId, *, owner: Identity | None = None) -> JobStatus:

@@ -125,6 +125,7 @@ class Shim:
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         self._record.close()
+        self._pump.close()
         self._loop.close()
         while self._open:
             os.close(self._open.pop())
@@ -308,7 +309,7 @@ class Shim:
 
     def _give_up_draining(self) -> None:
         self._loop.cancel("drained")
-        self._pump.close()
+        self._pump.stop_reading()
         note = "its output was held open by a process that it did not start"
         self._job.status = replace(self._job.status, reason=f"{self._job.status.reason}; {note}")
         self._write_final()

@@ -10,11 +10,11 @@ from gproc.store.index import Kind
 from gproc.store.writer import OutputWriter
 from gproc.worker.kernel import widen_pipe
 from gproc.worker.shim.loop import Loop
+from gproc.worker.shim.peephole import Peephole
 
 __all__ = ["Pump"]
 
 _PIPE_BYTES = 1 << 20
-_FIRST_BUFFER = 16 * 1024
 _SYNC_SECONDS = 5.0
 
 _SMALL_READ = 64 * 1024
@@ -60,7 +60,7 @@ class Pump:
         self._loop = loop
         self._writer = writer
         self._output_fd = output_fd
-        self._buffer = memoryview(bytearray(_FIRST_BUFFER))
+        self._peephole = Peephole(_PIPE_BYTES)
         self._open: dict[int, Kind] = {}
         self._syncing: threading.Thread | None = None
         self._is_synced = True
@@ -86,10 +86,15 @@ class Pump:
             while self._move(reader):
                 pass
 
-    def close(self) -> None:
-        """Stop reading, whoever may still hold the other ends."""
+    def stop_reading(self) -> None:
+        """Close the pipes, whoever may still hold the other ends."""
         for reader in list(self._open):
-            self._close(reader)
+            self._end(reader)
+
+    def close(self) -> None:
+        """Let go of all descriptors."""
+        self.stop_reading()
+        self._peephole.close()
 
     def sync(self) -> None:
         """Return when the output is on the disk."""
@@ -106,21 +111,21 @@ class Pump:
     def _move(self, reader: int) -> int:
         """Move one buffer of bytes; return how many, 0 at the end or if there are none now."""
         try:
-            count = os.readv(reader, [self._buffer])
+            data = self._peephole.look(reader)
         except BlockingIOError:
             return 0
+        count = len(data)
         if count == 0:
-            self._close(reader)
+            self._end(reader)
             return 0
-        self._writer.append(self._open[reader], self._buffer[:count], time.time_ns())
-        if count == len(self._buffer) < _PIPE_BYTES:
-            self._buffer = memoryview(bytearray(_PIPE_BYTES))
+        self._writer.append(self._open[reader], data, time.time_ns())
+        self._peephole.take(reader, count)
         if self._is_synced:
             self._is_synced = False
             self._loop.at("sync", _SYNC_SECONDS, self._sync_aside)
         return count
 
-    def _close(self, reader: int) -> None:
+    def _end(self, reader: int) -> None:
         self._loop.forget(reader)
         os.close(reader)
         del self._open[reader]

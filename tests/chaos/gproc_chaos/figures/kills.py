@@ -18,8 +18,8 @@ from gproc_chaos.readers import Tally, follow
 __all__ = ["both_killed", "server_killed", "shim_frozen", "shim_killed", "start_killed"]
 
 _READERS = 3
-_ON_ITS_WAY_BYTES = 2 << 20
-"""What fits the widest pipe that a job has, and as much that the shim has just read from it and not written yet."""
+_PIPE_BYTES = 1 << 20
+"""What fits the widest pipe that a job has."""
 
 
 async def server_killed(stage: Stage) -> Sequence[Check]:
@@ -68,7 +68,7 @@ class _Losses:
             exactly("LOST", f"{self.lost} of {self.rounds}", f"{self.rounds} of {self.rounds}"),
             exactly("made-up codes", self.codes, 0),
             at_most("slowest to be told", self.slowest, 2, " s"),
-            at_most("biggest loss", self.biggest_loss, _ON_ITS_WAY_BYTES, " bytes"),
+            at_most("biggest loss", self.biggest_loss, _PIPE_BYTES, " bytes"),
             exactly("what is left is right", f"{self.whole} of {self.rounds}", f"{self.rounds} of {self.rounds}"),
             *(Check("wrong", text, "nothing", is_ok=False) for text in self.wrong[:3]),
         ]
