@@ -3,10 +3,10 @@
 `Client` and `Job` are for asyncio; `gproc.client.blocking` has the same without ``await``.
 """
 
-from gproc.client.client import Client, Page
+from gproc.client.client import Client
 from gproc.client.job import Job
 from gproc.client.output import Output
 from gproc.client.resume import Patience
-from gproc.wire import ListQuery
+from gproc.model import JobPage, ListQuery
 
-__all__ = ["Client", "Job", "ListQuery", "Output", "Page", "Patience"]
+__all__ = ["Client", "Job", "JobPage", "ListQuery", "Output", "Patience"]

@@ -22,10 +22,12 @@ from gproc.client.tls import client_context
 from gproc.errors import Unavailable
 from gproc.model import (
     JobId,
+    JobPage,
     JobRequest,
     JobState,
     JobStatus,
     Limits,
+    ListQuery,
     OutputRange,
     StopPolicy,
     Stream,
@@ -33,11 +35,12 @@ from gproc.model import (
     parse_job_id,
 )
 from gproc.model.job import arguments_of
+from gproc.model.listing import USUAL_PAGE
 from gproc.model.units import parse_signal
-from gproc.wire import Call, ListQuery, Page, SignalQuery, StopQuery
+from gproc.wire import Call, SignalQuery, StopQuery
 from gproc.wire.calls import LIST, REMOVE, SIGNAL, START, STATUS, STOP, WAIT, WATCH
 
-__all__ = ["Client", "Page"]
+__all__ = ["Client"]
 
 _Query = TypeVar("_Query")
 _Reply = TypeVar("_Reply")
@@ -174,7 +177,7 @@ class Client:
         """Forget a finished job and its output; raises `JobRunning` if it is not over."""
         await self._call_once(REMOVE, job_id)
 
-    async def page(self, query: ListQuery) -> Page:
+    async def page(self, query: ListQuery) -> JobPage:
         """Return one page of the caller's own jobs, newest first."""
         return await self._call(LIST, query, self._timeout)
 
@@ -185,7 +188,7 @@ class Client:
         labels: Mapping[str, str] | None = None,
         id_prefix: str = "",
         name: str = "",
-        page_size: int = 100,
+        page_size: int = USUAL_PAGE,
     ) -> AsyncGenerator[JobStatus, None]:
         """Yield the caller's own jobs that pass every filter, newest first, fetched page by page."""
         query = ListQuery(

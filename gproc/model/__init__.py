@@ -13,6 +13,7 @@ from gproc.model.job import (
     TerminalSize,
     Usage,
 )
+from gproc.model.listing import JobPage, ListQuery
 from gproc.model.output import Chunk, End, Gap, OutputEvent, OutputRange, Stream
 from gproc.model.state import LIVE_STATES, JobState
 
@@ -23,11 +24,13 @@ __all__ = [
     "Gap",
     "Identity",
     "JobId",
+    "JobPage",
     "JobRequest",
     "JobSpec",
     "JobState",
     "JobStatus",
     "Limits",
+    "ListQuery",
     "OutputEvent",
     "OutputPolicy",
     "OutputRange",

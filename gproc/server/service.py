@@ -21,7 +21,7 @@ from h2.exceptions import ProtocolError
 
 from gproc import wire
 from gproc.errors import GprocError, InternalError, InvalidArgument, Unimplemented
-from gproc.model import Identity, JobRequest, JobStatus, OutputEvent
+from gproc.model import Identity, JobPage, JobRequest, JobStatus, OutputEvent
 from gproc.model.policy import Rule
 from gproc.server.followers import Follower, Followers
 from gproc.server.ledger import Ledger
@@ -122,19 +122,9 @@ class JobService:
         with self.ledger.following(owner), self.followers.joined() as follower:
             return await follower.wait_for(self.supervisor.wait(job_id, owner=owner))
 
-    async def list(self, message: messages.ListRequest, owner: Identity) -> wire.Page:
+    async def list(self, message: messages.ListRequest, owner: Identity) -> JobPage:
         """Tell one page of the owner's jobs."""
-        query = wire.list_query_from_message(message)
-        page = self.supervisor.list(
-            owner=owner,
-            page_size=query.page_size,
-            page_token=query.page_token,
-            states=query.states,
-            labels=query.labels,
-            id_prefix=query.id_prefix,
-            name=query.name,
-        )
-        return wire.Page(page.jobs, page.next_page_token)
+        return self.supervisor.page(wire.list_query_from_message(message), owner=owner)
 
     def watch(
         self, message: messages.WatchRequest, owner: Identity, _stream: _Stream

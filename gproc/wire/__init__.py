@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from gproc.wire.calls import Call
 from gproc.wire.output import event_from_bytes, event_to_parts, output_range_from_message
 from gproc.wire.queries import (
-    ListQuery,
     SignalQuery,
     StopQuery,
     job_id_from_message,
@@ -28,7 +27,6 @@ from gproc.wire.queries import (
 )
 from gproc.wire.replies import MAX_REPLY_BYTES, ReplyCodec
 from gproc.wire.status import StatusDetailsCodec, connection_error, from_grpc_error, to_grpc_error
-from gproc.wire.values import Page
 
 if TYPE_CHECKING:
     from gproc.wire.classes import messages
@@ -41,9 +39,7 @@ __all__ = [
     "MAX_REQUEST_BYTES",
     "METHODS",
     "Call",
-    "ListQuery",
     "Method",
-    "Page",
     "ReplyCodec",
     "RequestCodec",
     "SignalQuery",

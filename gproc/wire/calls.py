@@ -10,8 +10,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from grpclib.const import Cardinality
 
-from gproc.model import JobId, JobRequest, JobStatus, OutputRange
-from gproc.wire.queries import ListQuery, SignalQuery, StopQuery
+from gproc.model import JobId, JobPage, JobRequest, JobStatus, ListQuery, OutputRange
+from gproc.wire.queries import SignalQuery, StopQuery
 from gproc.wire.requests import (
     id_to_bytes,
     list_query_to_bytes,
@@ -21,7 +21,7 @@ from gproc.wire.requests import (
     stop_to_bytes,
     watch_to_bytes,
 )
-from gproc.wire.values import Page, Removed
+from gproc.wire.values import Removed
 
 __all__ = ["GET_OUTPUT", "LIST", "REMOVE", "SERVICE", "SIGNAL", "START", "STATUS", "STOP", "WAIT", "WATCH", "Call"]
 
@@ -53,6 +53,6 @@ STOP: Call[StopQuery, JobStatus] = Call("Stop", _ONE, stop_to_bytes, JobStatus)
 GET_OUTPUT: Call[tuple[JobId, OutputRange], bytes] = Call("GetOutput", _MANY, output_range_to_bytes, bytes)
 SIGNAL: Call[SignalQuery, JobStatus] = Call("Signal", _ONE, signal_to_bytes, JobStatus)
 WAIT: Call[JobId, JobStatus] = Call("Wait", _ONE, id_to_bytes, JobStatus)
-LIST: Call[ListQuery, Page] = Call("List", _ONE, list_query_to_bytes, Page)
+LIST: Call[ListQuery, JobPage] = Call("List", _ONE, list_query_to_bytes, JobPage)
 WATCH: Call[Iterable[JobId], JobStatus] = Call("Watch", _MANY, watch_to_bytes, JobStatus)
 REMOVE: Call[JobId, Removed] = Call("Remove", _ONE, id_to_bytes, Removed)

@@ -12,11 +12,11 @@ from betterproto import Message
 from grpclib.encoding.base import CodecBase
 
 from gproc.errors import InvalidArgument
-from gproc.model import JobStatus
+from gproc.model import JobPage, JobStatus
 from gproc.wire.classes import read_message
 from gproc.wire.prescan import Bounds
 from gproc.wire.status import to_grpc_error
-from gproc.wire.values import Page, page_to_bytes, status_to_bytes
+from gproc.wire.values import page_to_bytes, status_to_bytes
 
 __all__ = ["MAX_REQUEST_BYTES", "RequestCodec"]
 
@@ -26,7 +26,7 @@ MAX_REQUEST_BYTES = 128 * 1024
 _BOUNDS = Bounds(size=MAX_REQUEST_BYTES, elements=12_000)
 _WRITERS: dict[type, tuple[str, Any]] = {
     JobStatus: ("JobStatus", status_to_bytes),
-    Page: ("ListResponse", page_to_bytes),
+    JobPage: ("ListResponse", page_to_bytes),
 }
 
 

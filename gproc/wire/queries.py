@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from signal import Signals
 from typing import TYPE_CHECKING, NamedTuple
 
-from gproc.model import JobId, JobState
+from gproc.model import JobId, ListQuery
+from gproc.model.listing import LARGEST_PAGE, USUAL_PAGE
 from gproc.model.units import parse_signal
 from gproc.wire.scalars import STATES, duration_or_none, enum_from_number, parse_id, parse_signal_or_none
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from gproc.wire._generated.gproc import v1
 
 __all__ = [
-    "ListQuery",
     "SignalQuery",
     "StopQuery",
     "job_id_from_message",
@@ -25,9 +23,6 @@ __all__ = [
     "stop_from_message",
     "watch_from_message",
 ]
-
-USUAL_PAGE = 100
-LARGEST_PAGE = 1_000
 
 
 class StopQuery(NamedTuple):
@@ -43,18 +38,6 @@ class SignalQuery(NamedTuple):
 
     job_id: JobId
     signal: Signals
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListQuery:
-    """Which jobs to list: those that pass every filter. The fields are the arguments of `Supervisor.list`."""
-
-    page_size: int = USUAL_PAGE
-    page_token: str = ""
-    states: frozenset[JobState] = frozenset()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    id_prefix: str = ""
-    name: str = ""
 
 
 def job_id_from_message(message: v1.StatusRequest | v1.WaitRequest | v1.RemoveRequest) -> JobId:

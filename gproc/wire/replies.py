@@ -8,10 +8,10 @@ from typing import Any
 from grpclib.encoding.base import CodecBase
 
 from gproc.errors import InternalError, InvalidArgument
-from gproc.model import JobStatus
+from gproc.model import JobPage, JobStatus
 from gproc.wire.prescan import Bounds
 from gproc.wire.status import to_grpc_error
-from gproc.wire.values import Page, Removed, page_from_bytes, removed_from_bytes, status_from_bytes
+from gproc.wire.values import Removed, page_from_bytes, removed_from_bytes, status_from_bytes
 
 __all__ = ["MAX_REPLY_BYTES", "ReplyCodec"]
 
@@ -19,7 +19,7 @@ MAX_REPLY_BYTES = 64 * 1024 * 1024
 _BOUNDS = Bounds(size=MAX_REPLY_BYTES, elements=4_000_000)
 _READERS: dict[type, Callable[[bytes, Bounds], Any]] = {
     JobStatus: status_from_bytes,
-    Page: page_from_bytes,
+    JobPage: page_from_bytes,
     Removed: removed_from_bytes,
 }
 

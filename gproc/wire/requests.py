@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gproc.errors import InvalidArgument
-from gproc.model import JobId, JobRequest, JobState, Limits, OutputRange, Stream, TerminalSize
+from gproc.model import JobId, JobRequest, JobState, Limits, ListQuery, OutputRange, Stream, TerminalSize
 from gproc.wire import tags
-from gproc.wire.queries import LARGEST_PAGE, ListQuery, SignalQuery, StopQuery
+from gproc.wire.queries import SignalQuery, StopQuery
 from gproc.wire.scalars import (
     POLICY_NUMBERS,
     STATE_NUMBERS,
@@ -98,8 +97,6 @@ def signal_to_bytes(query: SignalQuery) -> bytes:
 
 def list_query_to_bytes(query: ListQuery) -> bytes:
     """Return the ``ListRequest`` that asks for one page."""
-    if not 1 <= query.page_size <= LARGEST_PAGE:
-        raise InvalidArgument("page_size", f"{query.page_size} is not between 1 and {LARGEST_PAGE}")
     return b"".join(
         (
             tags.number(1, query.page_size),

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gproc.model import JobStatus, Usage
+from gproc.model import JobPage, JobStatus, Usage
 from gproc.wire import schema, tags
 from gproc.wire.prescan import Bounds, scan
 from gproc.wire.scalars import STATE_NUMBERS, STATES, enum_from_number
 from gproc.wire.schema import Field, Schema
 
 __all__ = [
-    "Page",
     "Removed",
     "page_from_bytes",
     "page_to_bytes",
@@ -25,13 +24,6 @@ __all__ = [
     "status_from_bytes",
     "status_to_bytes",
 ]
-
-
-class Page(NamedTuple):
-    """Some jobs, newest first, and the token of the page after them; empty on the last."""
-
-    jobs: tuple[JobStatus, ...]
-    next_page_token: str = ""
 
 
 class Removed(NamedTuple):
@@ -65,7 +57,7 @@ def status_to_bytes(status: JobStatus) -> bytes:
     )
 
 
-def page_to_bytes(page: Page) -> bytes:
+def page_to_bytes(page: JobPage) -> bytes:
     """Return the ``ListResponse``."""
     jobs = b"".join(tags.field(1, status_to_bytes(status)) for status in page.jobs)
     return jobs + tags.text(2, page.next_page_token)
@@ -80,7 +72,7 @@ def status_from_bytes(data: bytes, bounds: Bounds) -> JobStatus:
     return _read_status(scan(data, STATUS, bounds))
 
 
-def page_from_bytes(data: bytes, bounds: Bounds) -> Page:
+def page_from_bytes(data: bytes, bounds: Bounds) -> JobPage:
     """Return the page in a ``ListResponse``; raises `InvalidArgument`, and nothing else."""
     jobs: list[JobStatus] = []
     token = ""
@@ -89,7 +81,7 @@ def page_from_bytes(data: bytes, bounds: Bounds) -> Page:
             jobs.append(_read_status(value))
         else:
             token = tags.read_text(value)
-    return Page(tuple(jobs), token)
+    return JobPage(tuple(jobs), token)
 
 
 def removed_from_bytes(data: bytes, bounds: Bounds) -> Removed:

@@ -21,6 +21,7 @@ from gproc.model import (
     JobState,
     JobStatus,
     Limits,
+    ListQuery,
     OutputPolicy,
     OutputRange,
     StopPolicy,
@@ -28,7 +29,6 @@ from gproc.model import (
     Usage,
 )
 from gproc.testing import ThreadedServer
-from gproc.wire import ListQuery
 from gproc.wire.requests import list_query_to_bytes, output_range_to_bytes, request_to_bytes
 from gproc.wire.values import status_to_bytes
 

@@ -20,10 +20,12 @@ from gproc.errors import InvalidArgument
 from gproc.model import (
     Chunk,
     Gap,
+    JobPage,
     JobRequest,
     JobState,
     JobStatus,
     Limits,
+    ListQuery,
     OutputPolicy,
     OutputRange,
     StopPolicy,
@@ -34,8 +36,6 @@ from gproc.model import (
 )
 from gproc.wire import (
     METHODS,
-    ListQuery,
-    Page,
     RequestCodec,
     StopQuery,
     event_from_bytes,
@@ -222,10 +222,10 @@ def test_every_status_is_written_as_betterproto_writes_it(status: JobStatus) -> 
 @given(st.lists(statuses, max_size=3).map(tuple), st.text(max_size=20))
 def test_every_page_is_written_as_betterproto_writes_it(jobs: tuple[JobStatus, ...], token: str) -> None:
     message = messages.ListResponse(jobs=[message_of(status) for status in jobs], next_page_token=token)
-    encoded = page_to_bytes(Page(jobs, token))
+    encoded = page_to_bytes(JobPage(jobs, token))
     assert messages.ListResponse().parse(encoded) == message
     for data in (encoded, bytes(message)):
-        assert page_from_bytes(data, BOUNDS) == Page(jobs, token)
+        assert page_from_bytes(data, BOUNDS) == JobPage(jobs, token)
 
 
 @given(wild)

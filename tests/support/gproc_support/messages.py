@@ -9,8 +9,8 @@ from enum import Enum
 from signal import Signals
 from typing import Any
 
-from gproc.model import Chunk, End, Gap, JobId, JobRequest, JobStatus, OutputEvent, OutputRange, Stream
-from gproc.wire import ListQuery, SignalQuery, StopQuery, messages
+from gproc.model import Chunk, End, Gap, JobId, JobRequest, JobStatus, ListQuery, OutputEvent, OutputRange, Stream
+from gproc.wire import SignalQuery, StopQuery, messages
 
 __all__ = ["event_message", "fields_by_name", "message_of", "range_message"]
 

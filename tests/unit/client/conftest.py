@@ -21,11 +21,21 @@ from grpclib.const import Handler
 
 from gproc.client import Client, Patience
 from gproc.errors import GprocError, JobFinished, JobNotFound
-from gproc.model import Chunk, End, Gap, JobRequest, JobState, JobStatus, OutputRange, Stream, make_job_id
+from gproc.model import (
+    Chunk,
+    End,
+    Gap,
+    JobPage,
+    JobRequest,
+    JobState,
+    JobStatus,
+    ListQuery,
+    OutputRange,
+    Stream,
+    make_job_id,
+)
 from gproc.wire import (
     METHODS,
-    ListQuery,
-    Page,
     RequestCodec,
     StatusDetailsCodec,
     StopQuery,
@@ -183,7 +193,7 @@ class SmallServer:
         jobs = [held.status for held in reversed(self.jobs.values())]
         first = int(query.page_token or 0)
         last = first + query.page_size
-        await stream.send_message(Page(tuple(jobs[first:last]), str(last) if last < len(jobs) else ""))
+        await stream.send_message(JobPage(tuple(jobs[first:last]), str(last) if last < len(jobs) else ""))
 
     async def _watch(self, stream: AnyStream) -> None:
         ids = watch_from_message(await received(stream))

@@ -4,8 +4,8 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from gproc.model import JobStatus
-from gproc.wire import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Page, ReplyCodec, RequestCodec, messages
+from gproc.model import JobPage, JobStatus
+from gproc.wire import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, ReplyCodec, RequestCodec, messages
 from gproc.wire.status import Detail
 
 
@@ -30,9 +30,9 @@ def test_requests_are_small_and_replies_may_be_large() -> None:
     assert len(data) > MAX_REQUEST_BYTES
     with pytest.raises(GRPCError, match="more than a message may have"):
         RequestCodec().decode(data, messages.ListRequest)
-    assert ReplyCodec().decode(data, Page) == Page((), "x" * 2**18)
+    assert ReplyCodec().decode(data, JobPage) == JobPage((), "x" * 2**18)
     with pytest.raises(GRPCError, match="more than a message may have"):
-        ReplyCodec().decode(bytes(MAX_REPLY_BYTES + 1), Page)
+        ReplyCodec().decode(bytes(MAX_REPLY_BYTES + 1), JobPage)
 
 
 def test_a_message_of_another_kind_is_a_programming_error() -> None:

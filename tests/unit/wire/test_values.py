@@ -7,8 +7,8 @@ import pytest
 from gproc_support.messages import message_of
 
 from gproc.errors import InvalidArgument
-from gproc.model import JobState, JobStatus, Usage
-from gproc.wire import Page, messages
+from gproc.model import JobPage, JobState, JobStatus, Usage
+from gproc.wire import messages
 from gproc.wire.classes import schema_of
 from gproc.wire.output import GAP
 from gproc.wire.prescan import Bounds
@@ -118,7 +118,7 @@ def test_a_state_that_this_version_does_not_know_is_refused(number: int) -> None
 
 
 def test_a_page_arrives() -> None:
-    page = Page(tuple(replace(FULL_STATUS, state=state) for state in JobState), "next")
+    page = JobPage(tuple(replace(FULL_STATUS, state=state) for state in JobState), "next")
     assert page_from_bytes(page_to_bytes(page), BOUNDS) == page
 
 
