@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 
 from gproc.client import Client, Job
-from gproc.model import JobState, JobStatus
-from gproc.testing.faults.pattern import Reading, Verdict, Writer, judge
+from gproc.client.output import Output
+from gproc.model import Chunk, JobState, JobStatus
+from gproc.testing.faults.pattern import Reading, Verdict, Writer, judge, pattern
 from gproc_chaos.figure import Check, exactly
 
-__all__ = ["Followed", "Tally", "follow"]
+__all__ = ["Followed", "Tally", "follow", "is_written", "read_as_written"]
+
+_BLOCK_WORDS = 1 << 16
+_BLOCK = _BLOCK_WORDS * 8
 
 
 @dataclass(slots=True)
@@ -94,3 +99,41 @@ class Tally:
             exactly("right exit codes", f"{self.right_codes} of {self.rounds}", f"{self.rounds} of {self.rounds}"),
             exactly("jobs that ran once", f"{self.ran_once} of {self.rounds}", f"{self.rounds} of {self.rounds}"),
         ]
+
+
+async def read_as_written(output: Output) -> int:
+    """Read to the end, or to what is not what a `Writer` wrote there; return how many bytes were as written."""
+    same = 0
+    async with output as pieces:
+        async for piece in pieces:
+            if not isinstance(piece, Chunk) or piece.offset != same or not is_written(piece.data, same):
+                break
+            same += len(piece.data)
+    return same
+
+
+def is_written(data: bytes | memoryview, offset: int) -> bool:
+    """Whether *data* is what a `Writer` writes from *offset* on: for readers of so much that `Reading` is too slow."""
+    rest = memoryview(data)
+    while rest:
+        number, begin = divmod(offset, _BLOCK)
+        part = rest[: _BLOCK - begin]
+        if not _block(number).startswith(part, begin):  # memcmp, and nothing is copied
+            return False
+        rest, offset = rest[len(part) :], offset + len(part)
+    return True
+
+
+@lru_cache(maxsize=64)
+def _block(number: int) -> bytearray:
+    """Return a block of the pattern; the first two bytes of its words are those of any block, the others all alike."""
+    block = bytearray(_first_block())
+    for place, digit in enumerate(number.to_bytes(6, "little"), start=2):
+        if digit:
+            block[place::8] = bytes([digit]) * _BLOCK_WORDS
+    return block
+
+
+@cache
+def _first_block() -> bytes:
+    return pattern(0, _BLOCK)

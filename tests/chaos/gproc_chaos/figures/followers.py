@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from statistics import median
 
 from gproc.client import Client, Job
 from gproc.client.output import Output
-from gproc.model import Chunk
+from gproc.errors import GprocError
 from gproc.testing.faults import ServerProcess
-from gproc.testing.faults.pattern import Reading, Verdict, Writer, judge
+from gproc.testing.faults.pattern import Writer
 from gproc_chaos.figure import Check, Stage, at_most, exactly
 from gproc_chaos.process import cpu_seconds, peak_bytes, reset_peak
+from gproc_chaos.readers import read_as_written
 
 __all__ = ["stalled"]
 
@@ -23,12 +24,13 @@ _MIB = 1 << 20
 _PER_CONNECTION = 10
 _STALL_SECONDS = 30
 _QUIET_SECONDS = 0.2
-_LIVE_BYTES = 64 * 1024
-_LIVE_SECONDS = 0.5
+_TELL_SECONDS = 30
+_SLOWEST = 100 * _MIB
+"""So many bytes a second all readers together get at least, or the figure is given up."""
 
 
 async def stalled(stage: Stage) -> Sequence[Check]:
-    """Read beside many who stall, and without them; then follow a flood; the full form sees the stalled resume."""
+    """Read beside many who stall, and without them; then follow a flood to its last byte beside them."""
     count = stage.pick(5, 50)
     async with ServerProcess(stage.room("server")) as server:
         turns = await _turns(stage, server, count)
@@ -96,7 +98,9 @@ async def _turn(server: ServerProcess, read: Job, flood: Job, *, readers: int, s
             await client.status(read.id)  # connects
         await _until_quiet(server.pid)  # what fills the windows of those who stall is no stall yet
         began, cpu = time.monotonic(), cpu_seconds(server.pid)
-        counts = await asyncio.gather(*(_count(ours[number % len(ours)].job(read.id)) for number in range(readers)))
+        counts = await asyncio.gather(
+            *(read_as_written(ours[number % len(ours)].output(read.id)) for number in range(readers))
+        )
         turn = _Turn(time.monotonic() - began, cpu_seconds(server.pid) - cpu)
         for output in asleep:
             await output.aclose()
@@ -127,90 +131,67 @@ async def _until_quiet(pid: int) -> None:
 
 
 async def _big(stage: Stage, server: ServerProcess, count: int) -> list[Check]:
-    """Flood with as much as the table says while some stall, some read every byte, and the rest look at what is new."""
-    size, thorough = stage.pick(64 * _MIB, 10 * 1024 * _MIB), stage.pick(2, 4)
+    """Flood with as much as the table says while some stall, again and again, and the others read every byte."""
+    size = stage.pick(64 * _MIB, 10 * 1024 * _MIB)
     writer = Writer(total=size, side=stage.directory / "big", block=4 * _MIB)
-    async with _clients(server, count) as awake, _clients(server, count) as drowsy:
+    async with _clients(server, count) as awake, _clients(server, count) as drowsy, asyncio.TaskGroup() as tasks:
         reset_peak(server.pid)
-        before = peak_bytes(server.pid)
+        before, began = peak_bytes(server.pid), time.monotonic()
         job = await awake[0].start(writer.command, writer.args)
-        asleep = [await _stall(drowsy[number % len(drowsy)], job.id) for number in range(count)]
-        stalled_at = time.monotonic()
-        looking = [asyncio.create_task(_look(awake[at % len(awake)], job.id)) for at in range(count - thorough)]
-        verdicts = await asyncio.gather(*(_read(awake[at % len(awake)].job(job.id), size) for at in range(thorough)))
-        looks = await asyncio.gather(*looking)
-        status = await job.wait()
-        if stage.full:
-            await asyncio.sleep(max(0.0, stalled_at + _STALL_SECONDS + 8 - time.monotonic()))
-        grown = peak_bytes(server.pid) - before
-        whole = sum(verdict.is_identical and verdict.received == size for verdict in verdicts)
-        checks = [
-            exactly(f"a job of {size // _MIB} MiB", f"{status.state.value} {status.exit_code}", "exited 0"),
-            exactly("its bytes", status.output_bytes, size),
-            exactly(
-                "who read all of them, and each as it was written",
-                f"{whole} of {thorough}",
-                f"{thorough} of {thorough}",
-            ),
-            exactly(
-                f"who looked at what was new, {sum(looks)} times",
-                f"{sum(look > 0 for look in looks)} of {len(looks)}",
-                f"{len(looks)} of {len(looks)}",
-            ),
-            at_most(f"growth of the server, {2 * count} followers", grown / _MIB, 100, " MiB"),
-        ]
-        if stage.full:
-            checks.append(await _resume(asleep))
-        for output in asleep:
-            await output.aclose()
+        asleep = [await _stall(drowsy[at % len(drowsy)], job.id) for at in range(count)]
+        naps = [tasks.create_task(_nap(output)) for output in asleep]
+        outputs = [awake[at % len(awake)].output(job.id) for at in range(count)]
+        telling = tasks.create_task(_tell(stage, server.pid, before, outputs))
+        async with asyncio.timeout(60 + count * size / _SLOWEST):
+            reads = [tasks.create_task(read_as_written(output)) for output in outputs]
+            same = [await read for read in reads]
+            status = await job.wait()
+        took, grown = time.monotonic() - began, peak_bytes(server.pid) - before
+        telling.cancel()
+        resumed = sum(nap.cancel() and output.breaks > 0 for nap, output in zip(naps, asleep, strict=True))
+    pace = f"in {took:.0f} s, {sum(same) / took / _MIB:.0f} MiB/s together, cut {_breaks(outputs)} times"
+    checks = [
+        exactly(f"a job of {size // _MIB} MiB", f"{status.state.value} {status.exit_code}", "exited 0"),
+        exactly("its bytes", status.output_bytes, size),
+        _all(f"who read all of them, and each as it was written, {pace}", same.count(size), count),
+        at_most(f"growth of the server, {2 * count} followers", grown / _MIB, 100, " MiB"),
+    ]
+    if stage.full:
+        checks.append(_all(f"stalled ones that were cut, {_breaks(asleep)} times, and went on", resumed, count))
     return checks
 
 
-async def _read(job: Job, size: int) -> Verdict:
-    """Read a job to its last byte; say what became of the bytes on their way."""
-    reading = Reading()
-    async with job.output() as pieces:
-        async for piece in pieces:
-            reading.take(piece)
-    return judge(reading.pieces, written=size)
+def _all(what: str, seen: int, count: int) -> Check:
+    return exactly(what, f"{seen} of {count}", f"{count} of {count}")
 
 
-async def _look(client: Client, job_id: str) -> int:
-    """Look at what is new, again and again until the job is over; return how often it was what the job wrote there."""
-    looks = 0
-    while not (status := await client.status(job_id)).is_final or looks == 0:
-        start = max(0, status.output_bytes - _LIVE_BYTES)
-        reading = Reading()
-        async with client.output(job_id, offset=start) as pieces:
-            async for piece in pieces:
-                reading.take(piece)
-                if pieces.offset >= start + _LIVE_BYTES:
-                    break
-            reach = pieces.offset
-        if not judge(reading.pieces, written=reach, start=start).is_identical:
-            raise AssertionError(f"what was read from {start} on is not what was written there")
-        looks += 1
-        await asyncio.sleep(_LIVE_SECONDS)
-    return looks
+def _breaks(outputs: Sequence[Output]) -> int:
+    return sum(output.breaks for output in outputs)
 
 
-async def _resume(asleep: Sequence[Output]) -> Check:
-    """Let those who slept read on: they were cut meanwhile, and go on where they were."""
-    resumed = 0
-    for output in asleep:
-        before = output.offset
-        try:
-            async with asyncio.timeout(30):
-                # What was on its way is still theirs; the cut comes after it.
-                while output.breaks == 0:
-                    await anext(output)
-                piece = await anext(output)
-        except (TimeoutError, StopAsyncIteration):
-            continue
-        resumed += output.offset > before and isinstance(piece, Chunk)
-    return exactly(
-        "stalled ones that were cut and went on", f"{resumed} of {len(asleep)}", f"{len(asleep)} of {len(asleep)}"
-    )
+async def _tell(stage: Stage, pid: int, before: int, outputs: Sequence[Output]) -> None:
+    """Say now and then how far the readers are, until cancelled."""
+    while True:
+        await asyncio.sleep(_TELL_SECONDS)
+        offsets = [output.offset / _MIB for output in outputs]
+        grown = (peak_bytes(pid) - before) / _MIB
+        stage.say(
+            f"{sum(offsets):,.0f} MiB read, each {min(offsets):,.0f} to {max(offsets):,.0f}, "
+            f"cut {_breaks(outputs)} times; the server has grown by {grown:.1f} MiB"
+        )
+
+
+async def _nap(output: Output) -> None:
+    """Stall until cut, go on from there, and stall again, until cancelled; return if one of these does not come."""
+    with suppress(TimeoutError, StopAsyncIteration, GprocError):
+        async with output:
+            while True:
+                await asyncio.sleep(_STALL_SECONDS + 8)
+                breaks = output.breaks
+                async with asyncio.timeout(30):
+                    # What was on its way is still theirs; the cut comes after it.
+                    while output.breaks == breaks:
+                        await anext(output)
 
 
 async def _stall(client: Client, job_id: str) -> Output:
@@ -218,11 +199,3 @@ async def _stall(client: Client, job_id: str) -> Output:
     output = client.job(job_id).output()
     await anext(output)
     return output
-
-
-async def _count(job: Job) -> int:
-    count = 0
-    async with job.output() as pieces:
-        async for piece in pieces:
-            count += len(piece.data) if isinstance(piece, Chunk) else 0
-    return count
