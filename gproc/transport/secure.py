@@ -28,6 +28,8 @@ _RECORD = 16 * 1024
 """The most that one record of TLS carries, and so what one call decrypts."""
 _BURST = 64 * 1024
 """What is encrypted before it is given to the socket: little enough to stay in the processor's cache."""
+_MOST_ANSWERS = 16 * 1024
+"""What TLS itself may answer to a peer that does not read: hundreds of answers, and honest peers ask for a few."""
 
 
 class _State(Enum):
@@ -64,6 +66,8 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._protocol: asyncio.BufferedProtocol | None = None
         self._pipe: asyncio.Transport | None = None
         self._small = bytearray()  # what was written in this turn of the loop
+        self._is_paused = False  # whether more waits for the socket than should
+        self._answers = 0  # bytes that TLS itself has answered meanwhile
         self._is_over = False  # whether nothing more can be read
         self._error: Exception | None = None
         self._shutdown: asyncio.TimerHandle | None = None
@@ -129,11 +133,13 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def pause_writing(self) -> None:
         """Make the protocol wait."""
+        self._is_paused, self._answers = True, 0
         if self._protocol is not None:
             self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
         """Let the protocol go on."""
+        self._is_paused = False
         if self._protocol is not None:
             self._protocol.resume_writing()
 
@@ -254,10 +260,20 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
         has_more = True
         while has_more and self._state is _State.OPEN and self._protocol is not None:
             filled, has_more = self._fill(memoryview(self._protocol.get_buffer(-1)))
+            self._answer()
             if filled:
                 self._protocol.buffer_updated(filled)
             if self._is_over:
                 self.close()
+
+    def _answer(self) -> None:
+        """Send what TLS itself answers to what was read, unless the peer only asks and never reads."""
+        # Each request for new keys is answered, and the protocol above, which counts what a peer may cost, sees neither.
+        if self._is_paused:
+            self._answers += self._outgoing.pending
+            if self._answers > _MOST_ANSWERS:
+                self._error = ConnectionAbortedError("the peer has TLS answer, and does not read")
+                self.abort()
         self._flush()
 
     def _fill(self, buffer: memoryview) -> tuple[int, bool]:

@@ -247,6 +247,26 @@ async def test_a_protocol_that_writes_too_much_is_told_to_wait(tls: Any) -> None
         await asyncio.wait_for(ear.can_write.wait(), PATIENCE)
 
 
+async def test_a_peer_that_has_tls_answer_and_never_reads_is_dropped(tls: Any) -> None:
+    ear = Ear()
+    async with connected(tls, ear) as (secure, _, writer):
+        cast("asyncio.ReadTransport", writer.transport).pause_reading()
+        secure.set_write_buffer_limits(high=64 * 1024)
+        while ear.can_write.is_set():
+            secure.write(BLOB)
+        error = None
+        for answered in range(1, 1000):
+            # Python's ssl cannot ask for new keys; OpenSSL's answer to one who does is a record of 27 bytes.
+            secure._outgoing.write(bytes(27))
+            writer.write(b"x")
+            await asyncio.sleep(0)
+            if secure.is_closing():
+                error = await asyncio.wait_for(ear.lost, PATIENCE)
+                break
+        assert isinstance(error, ConnectionAbortedError)
+        assert answered * 27 > 16 * 1024
+
+
 async def test_a_client_without_a_certificate_is_told_why_it_is_refused(tls: Any) -> None:
     async with served(tls, Ear()) as (secure, theirs):
         shaking = asyncio.create_task(secure.shake(PATIENCE))
