@@ -117,7 +117,7 @@ def _certificates(settings: Settings) -> Iterator[Check]:
 
 
 def _network(settings: Settings) -> Iterator[Check]:
-    from gproc.client.address import parse_address
+    from gproc.model.address import parse_address
 
     try:
         host, port = address = parse_address(settings.require("addr"))

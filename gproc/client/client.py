@@ -12,7 +12,6 @@ from signal import Signals
 from types import TracebackType
 from typing import Self, TypeVar
 
-from gproc.client.address import parse_address
 from gproc.client.connection import Connection, was_unprocessed
 from gproc.client.job import Job
 from gproc.client.output import Output
@@ -34,6 +33,7 @@ from gproc.model import (
     TerminalSize,
     parse_job_id,
 )
+from gproc.model.address import parse_address
 from gproc.model.job import arguments_of
 from gproc.model.listing import USUAL_PAGE
 from gproc.model.units import parse_signal

@@ -18,9 +18,9 @@ from typing import Any, Generic, Self, TypeVar, cast
 import grpclib.client
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from gproc.client.address import Address
 from gproc.errors import CertificateRefused, GprocError, InternalError, InvalidArgument, Unavailable
 from gproc.model import JobId, OutputEvent, OutputRange
+from gproc.model.address import Address
 from gproc.transport import CLIENT_LIMITS, ConnectionLost, HardenedChannel, NotHttp2Error, recv_output
 from gproc.transport.inbound import ClientProtocol
 from gproc.wire import (

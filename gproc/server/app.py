@@ -21,6 +21,7 @@ from functools import partial
 
 from gproc import wire
 from gproc.errors import ConfigError, GprocError
+from gproc.model.address import parse_address
 from gproc.model.policy import Quotas
 from gproc.server.door import Door
 from gproc.server.endings import log_endings
@@ -28,7 +29,7 @@ from gproc.server.followers import Followers
 from gproc.server.health import HealthService
 from gproc.server.ledger import Ledger
 from gproc.server.log import EventLog, logging_to
-from gproc.server.options import ServeOptions, parse_address, waiting_for_start
+from gproc.server.options import ServeOptions, waiting_for_start
 from gproc.server.reflection import ReflectionService
 from gproc.server.service import Access, JobService
 from gproc.server.tls import Tls, TlsFiles, load_tls, why_expired, why_refused
@@ -123,9 +124,9 @@ class RunningServer:
 
     async def start(self) -> None:
         """Take connections from now on; raise `ConfigError` if the address cannot be had."""
-        host, port = parse_address(self.options.addr)
+        host, port = parse_address(self.options.addr, to_listen=True)
         try:
-            await self._server.start(host, port, ssl=self._tls.context)
+            await self._server.start(host or None, port, ssl=self._tls.context)
         except OSError as error:
             reason = error.strerror or error
             raise ConfigError(f"address {self.options.addr}: cannot listen there: {reason}; choose another") from None

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from gproc.errors import ConfigError
 from gproc.model import Identity
+from gproc.model.address import parse_address
 from gproc.model.policy import Quotas, Rule
 from gproc.worker.settings import SupervisorSettings
 
-__all__ = ["ServeOptions", "parse_address", "waiting_for_start"]
+__all__ = ["ServeOptions", "waiting_for_start"]
 
 _SETTINGS = {
     "output_bytes": "output.max_bytes",
@@ -50,7 +50,7 @@ class ServeOptions:
     json_logs: bool = False
 
     def __post_init__(self) -> None:
-        parse_address(self.addr)
+        parse_address(self.addr, to_listen=True)
 
 
 def waiting_for_start(running: ServeOptions, wanted: ServeOptions) -> tuple[str, ...]:
@@ -59,12 +59,3 @@ def waiting_for_start(running: ServeOptions, wanted: ServeOptions) -> tuple[str,
         key for name, key in _SETTINGS.items() if getattr(running.settings, name) != getattr(wanted.settings, name)
     ]
     return (*changed, *(["quotas.connections"] if running.quotas.connections != wanted.quotas.connections else []))
-
-
-def parse_address(addr: str) -> tuple[str | None, int]:
-    """Return host (None: all interfaces) and port of *addr*; raise `ConfigError` if it has none."""
-    host, colon, port = addr.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
-    if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        raise ConfigError(f"address {addr!r}: must be HOST:PORT, as localhost:3000; port 0 takes a free one")
-    return host or None, int(port)

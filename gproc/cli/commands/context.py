@@ -139,8 +139,8 @@ def _file() -> ContextFile:
 
 
 def _check_address(addr: str) -> None:
-    from gproc.client.address import parse_address
     from gproc.errors import GprocError
+    from gproc.model.address import parse_address
 
     try:
         parse_address(addr)

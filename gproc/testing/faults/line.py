@@ -9,6 +9,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from gproc.model.address import parse_address
+
 __all__ = ["Line"]
 
 _PIECE = 64 * 1024
@@ -23,15 +25,13 @@ class Line:
     """
 
     def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = (host.removeprefix("[").removesuffix("]"), int(port))
+        self._target = parse_address(target)
         self._server: asyncio.Server | None = None
         self._wires: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._delay = 0.0
         self._bytes_per_second: float | None = None
-        self._host = self._target[0]
         self.accepted = 0
         """How many connections came in so far."""
         self.carried = 0
@@ -42,7 +42,7 @@ class Line:
         """Where clients connect to: the same host name, so that certificates fit, and another port."""
         if self._server is None:
             raise RuntimeError("the line is not open")
-        return f"{self._host}:{self._server.sockets[0].getsockname()[1]}"
+        return str(self._target._replace(port=self._server.sockets[0].getsockname()[1]))
 
     async def __aenter__(self) -> Self:
         # The address the name means first: one listener, one port.

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gproc.client.address import Address, parse_address
 from gproc.errors import ConfigError
+from gproc.model.address import Address, parse_address
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,38 @@ def test_host_and_port_are_read(text: str, host: str, port: int) -> None:
     address = parse_address(text)
     assert address == Address(host, port)
     assert str(address) == text.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("localhost:3000", "localhost", 3000),
+        ("localhost:0", "localhost", 0),
+        (":3000", "", 3000),
+        ("[::1]:3000", "::1", 3000),
+        ("10.0.0.1:65535", "10.0.0.1", 65535),
+    ],
+)
+def test_a_server_may_listen_at_all_interfaces_and_at_a_free_port(text: str, host: str, port: int) -> None:
+    assert parse_address(text, to_listen=True) == Address(host, port)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "not HOST:PORT"),
+        ("localhost", "the port is missing"),
+        ("localhost:", "not HOST:PORT"),
+        ("localhost:http", "not HOST:PORT"),
+        ("localhost:-1", "not HOST:PORT"),
+        ("localhost:٣", "not HOST:PORT"),
+        ("::1:3000", "not HOST:PORT"),
+        ("localhost:65536", "ports are 0 to 65535"),
+    ],
+)
+def test_where_a_server_cannot_listen_is_refused(text: str, what: str) -> None:
+    with pytest.raises(ConfigError, match=what):
+        parse_address(text, to_listen=True)
 
 
 @pytest.mark.parametrize("text", ["localhost", "[::1]"])
