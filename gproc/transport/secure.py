@@ -268,7 +268,7 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def _answer(self) -> None:
         """Send what TLS itself answers to what was read, unless the peer only asks and never reads."""
-        # Each request for new keys is answered, and the protocol above, which counts what a peer may cost, sees neither.
+        # OpenSSL answers each request for new keys; the protocol above, which counts what a peer costs, sees neither.
         if self._is_paused:
             self._answers += self._outgoing.pending
             if self._answers > _MOST_ANSWERS:
