@@ -17,6 +17,7 @@ from gproc.certs._files import PRIVATE, PUBLIC, add_file, read_file, replace_fil
 from gproc.certs._profiles import Signer
 from gproc.certs._register import Register
 from gproc.errors import CertificateError
+from gproc.model.secrecy import exposure
 
 __all__ = ["AuthorityDirectory"]
 
@@ -142,8 +143,8 @@ class AuthorityDirectory:
 
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:
     content = read_file(path)
-    if path.stat().st_mode & 0o077:
-        raise CertificateError(f"{path}: others can read this key; `chmod 600 {path}`, and ask who has read it")
+    if exposed := exposure(path, path.stat().st_mode):
+        raise CertificateError(f"{path}: {exposed}, and ask who has read it")
     try:
         key = serialization.load_pem_private_key(content, password=None)
     except (ValueError, TypeError) as error:

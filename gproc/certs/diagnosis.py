@@ -16,6 +16,7 @@ from gproc.certs._register import CertificateKind
 from gproc.certs.inspection import CertificateInfo, inspect, load_certificate
 from gproc.errors import CertificateError, Unauthenticated
 from gproc.model import parse_identity
+from gproc.model.secrecy import exposure
 
 __all__ = ["diagnose"]
 
@@ -91,8 +92,8 @@ def _identity(info: CertificateInfo) -> Iterator[str]:
 
 def _key(cert: Path, key: Path) -> Iterator[str]:
     content = read_file(key)
-    if key.stat().st_mode & 0o077:
-        yield f"{key}: others can read this key; `chmod 600 {key}`"
+    if exposed := exposure(key, key.stat().st_mode):
+        yield f"{key}: {exposed}"
     try:
         private = serialization.load_pem_private_key(content, password=None)
     except (ValueError, TypeError):

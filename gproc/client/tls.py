@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from pathlib import Path
 
 from gproc.errors import ConfigError
+from gproc.model.secrecy import exposure
 
 __all__ = ["client_context"]
 
-_FOR_OTHERS = 0o077
 _WHAT = {
     "cacert": "the certificate of the authority, as ca.crt",
     "cert": "your certificate, as alice.crt",
@@ -44,9 +43,8 @@ def _check_readable(setting: str, path: Path) -> None:
 
 
 def _check_private(key: Path) -> None:
-    mode = os.stat(key).st_mode  # noqa: PTH116 -- the file that the link leads to counts
-    if mode & _FOR_OTHERS:
-        raise ConfigError(f"key {key}: others can read it (mode {mode & 0o777:04o}); `chmod 600 {key}`")
+    if exposed := exposure(key, key.stat().st_mode):
+        raise ConfigError(f"key {key}: {exposed}")
 
 
 def _load_authority(context: ssl.SSLContext, cacert: Path) -> None:

@@ -299,7 +299,7 @@ def test_renewing_an_authority_that_is_not_there_makes_nothing(tmp_path: Path) -
 
 def test_a_key_that_others_can_read_is_not_used(authority: Authority) -> None:
     (authority.directory / "ca.key").chmod(0o640)
-    with pytest.raises(CertificateError, match=r"others can read this key; `chmod 600"):
+    with pytest.raises(CertificateError, match=r"others can read it \(mode 0640\); `chmod 600"):
         authority.issue_client("alice")
 
 

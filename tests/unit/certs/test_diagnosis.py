@@ -43,7 +43,7 @@ def test_a_key_of_another_certificate_is_found(pki: Path) -> None:
 
 def test_a_key_that_others_can_read_is_found(pki: Path) -> None:
     (pki / "alice.key").chmod(0o644)
-    assert problems(pki) == (f"{pki}/alice.key: others can read this key; `chmod 600 {pki}/alice.key`",)
+    assert problems(pki) == (f"{pki}/alice.key: others can read it (mode 0644); `chmod 600 {pki}/alice.key`",)
 
 
 def test_a_key_that_is_none_is_found(pki: Path) -> None:
