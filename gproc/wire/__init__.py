@@ -32,14 +32,13 @@ if TYPE_CHECKING:
     from gproc.wire.classes import messages
     from gproc.wire.codec import MAX_REQUEST_BYTES, RequestCodec
     from gproc.wire.jobs import request_from_message
-    from gproc.wire.methods import METHODS, Method
+    from gproc.wire.methods import METHODS
 
 __all__ = [
     "MAX_REPLY_BYTES",
     "MAX_REQUEST_BYTES",
     "METHODS",
     "Call",
-    "Method",
     "ReplyCodec",
     "RequestCodec",
     "SignalQuery",
@@ -63,7 +62,6 @@ __all__ = [
 _OF_SERVERS = {
     "MAX_REQUEST_BYTES": "gproc.wire.codec",
     "METHODS": "gproc.wire.methods",
-    "Method": "gproc.wire.methods",
     "RequestCodec": "gproc.wire.codec",
     "messages": "gproc.wire.classes",
     "request_from_message": "gproc.wire.jobs",

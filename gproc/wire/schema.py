@@ -66,11 +66,6 @@ class Schema(NamedTuple):
     """The values of field 1 that Python can express; only for moments and durations."""
     nanos: range | None = None
 
-    @property
-    def depth(self) -> int:
-        """How many messages can lie within each other, this one included."""
-        return 1 + max((field.message.depth for field in self.fields.values() if field.message), default=0)
-
 
 def text(name: str) -> Field:
     """Return a ``string``."""
