@@ -10,7 +10,6 @@ from grpclib.client import Channel
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from gproc import wire
 from gproc.client import Client
 from gproc.errors import (
     CommandNotFound,
@@ -26,7 +25,7 @@ from gproc.errors import (
 from gproc.model import Chunk, JobState, Stream, TerminalSize
 from gproc.model.policy import Quotas, Rule
 from gproc.testing import EmbeddedServer, embedded_server
-from gproc.wire import METHODS, messages
+from gproc.wire import METHODS, RequestCodec, StatusDetailsCodec, messages
 
 NOBODYS_ID = "0" * 36
 
@@ -263,10 +262,8 @@ async def raw(server: EmbeddedServer, name: str) -> AsyncIterator[Channel]:
     context.load_cert_chain(files.cert, files.key)
     context.set_alpn_protocols(["h2"])
     host, _, port = server.addr.rpartition(":")
-    details = wire.StatusDetailsCodec()
-    async with Channel(
-        host, int(port), ssl=context, codec=wire.RequestCodec(), status_details_codec=details
-    ) as channel:
+    details = StatusDetailsCodec()
+    async with Channel(host, int(port), ssl=context, codec=RequestCodec(), status_details_codec=details) as channel:
         yield channel
 
 

@@ -10,21 +10,20 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from gproc import errors
-from gproc.errors import GprocError
 from gproc.wire import StatusDetailsCodec, from_grpc_error, to_grpc_error
 from gproc.wire.status import Detail
 
 CODEC = StatusDetailsCodec()
 
 
-def kinds(kind: type[GprocError] = GprocError) -> Iterator[type[GprocError]]:
+def kinds(kind: type[errors.GprocError] = errors.GprocError) -> Iterator[type[errors.GprocError]]:
     for child in kind.__subclasses__():
         if child.__module__ == "gproc.errors":
             yield child
         yield from kinds(child)
 
 
-def make(kind: type[GprocError]) -> GprocError:
+def make(kind: type[errors.GprocError]) -> errors.GprocError:
     if kind is errors.InvalidArgument:
         return errors.InvalidArgument("args", "too many: 5")
     if issubclass(kind, errors.StartFailed):
@@ -32,14 +31,14 @@ def make(kind: type[GprocError]) -> GprocError:
     return kind("job 4f2a: says what, which and what now")
 
 
-def over_the_wire(error: GprocError) -> GprocError:
+def over_the_wire(error: errors.GprocError) -> errors.GprocError:
     sent = to_grpc_error(error)
     packed = CODEC.encode(sent.status, sent.message, sent.details)
     return from_grpc_error(GRPCError(sent.status, sent.message, CODEC.decode(sent.status, sent.message, packed)))
 
 
 @pytest.mark.parametrize("kind", list(kinds()))
-def test_every_error_comes_back_as_itself(kind: type[GprocError]) -> None:
+def test_every_error_comes_back_as_itself(kind: type[errors.GprocError]) -> None:
     error = make(kind)
     back = over_the_wire(error)
     assert type(back) is kind
