@@ -26,7 +26,9 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from gproc import client as waiting
-from gproc.model import Chunk, Gap, JobId, JobRequest, JobStatus
+from gproc.client.persistence import OnBreak
+from gproc.client.resume import Patience
+from gproc.model import Chunk, Gap, JobId, JobPage, JobRequest, JobStatus, ListQuery
 from gproc.model.job import arguments_of
 
 __all__ = ["Client", "Job", "Output"]
@@ -45,6 +47,11 @@ class Client:
     def address(self) -> str:
         """The server's HOST:PORT."""
         return self._client.address
+
+    @property
+    def may_have_asked(self) -> bool:
+        """Whether any request has left that the server may have taken; False if all failed before, for certain."""
+        return self._client.may_have_asked
 
     def __enter__(self) -> Self:
         return self
@@ -78,12 +85,12 @@ class Client:
         """Return the current status."""
         return self._loop.run(self._client.status(job_id))
 
-    def wait(self, job_id: JobId) -> JobStatus:
-        """Return the final status, once it is."""
-        return self._loop.run(self._client.wait(job_id))
+    def wait(self, job_id: JobId, *, on_break: OnBreak | None = None) -> JobStatus:
+        """Return the final status, once it is. *on_break* is told of each break, in the thread of the loop."""
+        return self._loop.run(self._client.wait(job_id, on_break=on_break))
 
     def stop(self, job_id: JobId, **options: Any) -> JobStatus:
-        """Stop a job and all it started; return its final status."""
+        """Stop a job and all it started; return its final status. *options* are those of `gproc.client.Client.stop`."""
         return self._loop.run(self._client.stop(job_id, **options))
 
     def signal(self, job_id: JobId, signal: Signals | str) -> JobStatus:
@@ -94,13 +101,21 @@ class Client:
         """Forget a finished job and its output."""
         self._loop.run(self._client.remove(job_id))
 
+    def page(self, query: ListQuery) -> JobPage:
+        """Return one page of the caller's own jobs, newest first."""
+        return self._loop.run(self._client.page(query))
+
     def list(self, **filters: Any) -> Iterator[JobStatus]:
         """Return the caller's own jobs that pass every filter, newest first."""
         return _Items(self._loop, self._client.list(**filters))
 
-    def watch(self, ids: Iterable[JobId] = ()) -> _Items[JobStatus]:
+    def watch(self, ids: Iterable[JobId] = (), *, patience: Patience | None = None) -> _Items[JobStatus]:
         """Return the current status of each job, then every change; ends when all *ids* are final."""
-        return _Items(self._loop, self._client.watch(ids))
+        return _Items(self._loop, self._client.watch(ids, patience=patience))
+
+    def output(self, job_id: JobId, **options: Any) -> Output:
+        """Return a job's output as an iterator; *options* are those of `gproc.client.Client.output`."""
+        return Output(self._loop, self._client.output(job_id, **options))
 
 
 class Job:
@@ -198,6 +213,15 @@ class Output(_Items[Chunk | Gap]):
     def breaks(self) -> int:
         """How often the connection broke."""
         return self._output.breaks
+
+    @property
+    def on_break(self) -> OnBreak | None:
+        """Who is told of a break before the pause, in the thread of the loop: the error, and how long the pause is."""
+        return self._output.on_break
+
+    @on_break.setter
+    def on_break(self, told: OnBreak | None) -> None:
+        self._output.on_break = told
 
 
 class _End:

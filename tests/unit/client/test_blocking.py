@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 import pytest
 
+from gproc import client as waiting
 from gproc.client import blocking
-from gproc.errors import JobNotFound
-from gproc.model import Chunk, JobState, Stream
+from gproc.errors import JobNotFound, Unavailable
+from gproc.model import Chunk, JobPage, JobState, ListQuery, Stream
 
 T = TypeVar("T")
 
@@ -48,6 +49,29 @@ async def test_output_is_mended_as_ever(server: Any, alice: Any) -> None:
     assert await in_thread(script) == (10_000, 1, 10_000)
 
 
+async def test_who_wants_to_know_is_told_of_a_break(server: Any, alice: Any) -> None:
+    job_id = server.add((Stream.STDOUT, b"x" * 10_000))
+    server.cuts = [3_000]
+    told: list[type[Exception]] = []
+
+    def script() -> None:
+        with connect(server, alice) as client, client.output(job_id) as output:
+            assert output.on_break is None
+            output.on_break = lambda error, _pause: told.append(type(error))
+            assert sum(len(piece.data) for piece in output if isinstance(piece, Chunk)) == 10_000
+
+    await in_thread(script)
+    assert told == [Unavailable]
+
+
+@pytest.mark.parametrize("name", ["Client", "Job", "Output"])
+def test_it_has_the_same_face_as_the_one_for_asyncio(name: str) -> None:
+    theirs, ours = (
+        {word for word in dir(getattr(module, name)) if not word.startswith("_")} for module in (waiting, blocking)
+    )
+    assert theirs - {"aclose"} <= ours
+
+
 async def test_lists_and_watches_are_ordinary_iterators(server: Any, alice: Any) -> None:
     ids = [server.add() for _ in range(3)]
 
@@ -63,12 +87,15 @@ async def test_every_other_method_is_there_too(server: Any, alice: Any) -> None:
 
     def script() -> None:
         with connect(server, alice) as client:
+            asked = [client.may_have_asked]
             client.connect()
             job = client.job(job_id)
             assert job.refresh() == job.status == client.status(job_id)
             assert job.signal("HUP").id == job_id
             assert job.stop().state is JobState.STOPPED
             assert client.wait(job_id) == client.stop(job_id)
+            assert client.page(ListQuery(page_size=1)) == JobPage((client.status(job_id),))
+            assert [*asked, client.may_have_asked] == [False, True]
             assert repr(job) == f"<Job {job_id} stopped>"
             job.remove()
             with pytest.raises(JobNotFound):
