@@ -7,7 +7,8 @@ ways to be read:
 
 - `read`, as grpclib's own ``recv_message`` does: prefix, then body. Bytes lie in one `bytearray`, however small the
   frames were.
-- `read_message`, for output: messages are put together as their bytes arrive, each byte copied once, and wait whole.
+- `read_message`, for output, the end of the fast path (`fastpath`): messages are put together as their bytes arrive,
+  each byte copied once at most, and wait whole.
 
 **Flow control.** What arrived and was not read is owed to the peer, which may not send more than a window. A byte is
 acknowledged when it is read, or at once while a reader waits for the message that it belongs to; so memory is bounded

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import time
 from asyncio import Transport
-from collections.abc import Callable
+from collections.abc import Iterable
 from struct import Struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grpclib.config import Configuration
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.protocol import Connection
 from grpclib.utils import Wrapper
 from h2.connection import ConnectionState, H2Connection
@@ -25,7 +27,10 @@ from gproc.transport.limits import TransportLimits
 from gproc.transport.log import EventLog
 from gproc.transport.streams import GuardedStream
 
-__all__ = ["GuardedConnection", "ServerConnection"]
+if TYPE_CHECKING:
+    from grpclib import server
+
+__all__ = ["GuardedConnection", "ServerConnection", "connection_of"]
 
 _PING = Struct(">Q")
 _ALL_STREAMS = 2**31 - 1
@@ -40,6 +45,8 @@ class GuardedConnection(Connection):
     """What the system or TLS said when it was lost."""
     is_leaving = False
     """Whether it takes no new requests and closes after the last one."""
+    owner = ""
+    """Whose connection it is: on a server, what the hook made of the certificate."""
 
     def __init__(
         self,
@@ -49,12 +56,11 @@ class GuardedConnection(Connection):
         config: Configuration,
         limits: TransportLimits,
         log: EventLog,
-        cut_off: Callable[[], Exception],
     ) -> None:
         super().__init__(connection, transport, config=config)
         now = time.monotonic()
+        self.h2 = connection
         self.limits = limits
-        self.cut_off = cut_off
         self.log = log
         self.peer_name = _peer_name(transport)
         self.opened_at = self.heard_at = now
@@ -65,18 +71,17 @@ class GuardedConnection(Connection):
         self._backlog = 0  # bytes of h2's answers written while the peer did not read
         self._pipe = transport  # the base class forgets its own reference when it closes
 
-    @property
-    def owner(self) -> str:
-        """Whose connection it is, for the log."""
-        return ""
+    def cut_off(self) -> Exception:
+        """Return the error for a stream that ends inside a message."""
+        return StreamTerminatedError("the stream ended inside a message")
 
     def create_stream(self, *, stream_id: int | None = None, wrapper: Wrapper | None = None) -> GuardedStream:
         """Return a new stream; *stream_id* if the peer opened it."""
-        return GuardedStream(self, self._connection, self._pipe, stream_id=stream_id, wrapper=wrapper)
+        return GuardedStream(self, self.h2, self._pipe, stream_id=stream_id, wrapper=wrapper)
 
     def flush(self) -> None:
         """Write what h2 wants to send; abort if it is answers to a peer that asks much and reads nothing."""
-        data = self._connection.data_to_send()
+        data = self.h2.data_to_send()
         if not data or self._pipe.is_closing():
             return
         self._pipe.write(data)
@@ -84,6 +89,11 @@ class GuardedConnection(Connection):
             self._backlog += len(data)
             if self._backlog > self.limits.control_backlog:
                 self.abort(f"{self._backlog} bytes of answers are waiting, and the peer does not read")
+
+    def write(self, frames: Iterable[bytes | memoryview]) -> None:
+        """Write *frames* that went past h2 after all that h2 wants to send."""
+        self.flush()
+        self._pipe.writelines(frames)
 
     def resume_writing(self) -> None:
         """The peer reads again."""
@@ -97,14 +107,14 @@ class GuardedConnection(Connection):
     def ask(self) -> None:
         """Ask whether the peer is there."""
         self.asked_at = time.monotonic()
-        self._connection.ping(_PING.pack(int(self.asked_at * 1e6)))
+        self.h2.ping(_PING.pack(int(self.asked_at * 1e6)))
         self.flush()
 
     def refuse(self, stream_id: int, headers: list[tuple[str, str]]) -> None:
         """Answer a request at once, and take no more of it; refusals are counted like resets."""
-        self._connection.send_headers(stream_id, headers, end_stream=True)
-        if not self._connection.streams[stream_id].closed:
-            self._connection.reset_stream(stream_id)
+        self.h2.send_headers(stream_id, headers, end_stream=True)
+        if not self.h2.streams[stream_id].closed:
+            self.h2.reset_stream(stream_id)
         self.flush()
         if not self.resets.spend(now=time.monotonic()):
             self.abort("too many requests had to be refused")
@@ -124,8 +134,8 @@ class GuardedConnection(Connection):
         """Send what is waiting and a GOAWAY that says which requests were taken, then close."""
         if not self.is_lost:
             self.is_lost = True
-            if self._connection.state_machine.state is not ConnectionState.CLOSED:
-                self._connection.close_connection()
+            if self.h2.state_machine.state is not ConnectionState.CLOSED:
+                self.h2.close_connection()
             self.flush()
         super().close()
         self._wake_all()
@@ -158,7 +168,6 @@ class ServerConnection(GuardedConnection):
     alpn: str | None = None
     """What TLS agreed to speak; None without TLS, or if nothing was agreed."""
     is_encrypted = False
-    _owner = ""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -168,14 +177,17 @@ class ServerConnection(GuardedConnection):
             self.certificate = tls.getpeercert(binary_form=True)
             self.alpn = tls.selected_alpn_protocol()
 
-    @property
-    def owner(self) -> str:
-        """Whose connection it is: what the hook made of the certificate."""
-        return self._owner
+    def cut_off(self) -> Exception:
+        """Return the error for a request that ends inside a message."""
+        return GRPCError(Status.INVALID_ARGUMENT, "request: ended inside a message")
 
-    @owner.setter
-    def owner(self, owner: str) -> None:
-        self._owner = owner
+
+def connection_of(stream: server.Stream[Any, Any]) -> ServerConnection:
+    """Return the connection that a request came on; its ``owner`` is what the hook set."""
+    connection = stream._stream.connection  # noqa: SLF001
+    if not isinstance(connection, ServerConnection):
+        raise TypeError("the request did not come through a HardenedServer")
+    return connection
 
 
 def _peer_name(transport: Transport) -> str:

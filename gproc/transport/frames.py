@@ -1,4 +1,4 @@
-"""Where frames begin and end in a byte stream that is cut anywhere.
+"""Where frames begin and end in a byte stream that is cut anywhere: what the toll gate and the fast path stand on.
 
 An HTTP/2 frame is a header of 9 bytes and a body: ``length:24 kind:8 flags:8 0:1 stream:31``. h2 finds frames by
 itself, but it copies each one several times, keeps a whole frame before it looks at its length, and answers floods
@@ -17,12 +17,11 @@ from enum import IntEnum
 from struct import Struct
 from typing import Protocol
 
-__all__ = ["DATA", "FrameSink", "FrameSplitter", "Kind", "Route", "cut_message", "data_header"]
+__all__ = ["FrameSink", "FrameSplitter", "Kind", "Route", "data_header"]
 
 HEADER_SIZE = 9
 _HEADER = Struct(">HBBBL")
 _STREAM_BITS = 0x7FFF_FFFF
-_SMALL_PIECE = 8 * 1024  # below, a copy costs less than a TLS record of its own
 
 
 class Kind(IntEnum):
@@ -50,7 +49,7 @@ class Route(IntEnum):
 
 
 # Plain numbers for the inner loop: looking up a member of an enum costs more than the comparison.
-DATA = 0
+_DATA_FRAME = int(Kind.DATA)
 _PASS, _DROP, _DATA, _WHOLE = (int(route) for route in Route)
 
 
@@ -123,7 +122,7 @@ class FrameSplitter:
 
     def _begin_here(self, view: memoryview, at: int, run: int) -> tuple[int, int]:
         high, low, kind, flags, stream_id = _HEADER.unpack_from(view, at)
-        if kind == DATA and run < at:
+        if kind == _DATA_FRAME and run < at:
             self._sink.passed(view[run:at])
             run = at
         self._begin(high << 8 | low, kind, flags, stream_id)
@@ -164,25 +163,4 @@ class FrameSplitter:
 
 def data_header(length: int, stream_id: int) -> bytes:
     """Return the header of a DATA frame without flags."""
-    return _HEADER.pack(length >> 8, length & 0xFF, DATA, 0, stream_id)
-
-
-def cut_message(
-    prefix: bytes, data: memoryview, *, start: int, room: int, largest: int, stream_id: int
-) -> list[bytes | memoryview]:
-    """Return the DATA frames that carry *room* bytes of ``prefix + data`` from *start* on, none larger than *largest*.
-
-    They come as buffers to be written one after the other; of *data*, only small pieces are copied.
-    """
-    buffers: list[bytes | memoryview] = []
-    at, end, edge = start, start + room, len(prefix)
-    while at < end:
-        stop = min(end, at + largest)
-        head = data_header(stop - at, stream_id) + prefix[at:stop]
-        piece = data[max(0, at - edge) : max(0, stop - edge)]
-        if len(piece) <= _SMALL_PIECE:
-            buffers.append(head + piece)
-        else:
-            buffers += (head, piece)
-        at = stop
-    return buffers
+    return _HEADER.pack(length >> 8, length & 0xFF, _DATA_FRAME, 0, stream_id)

@@ -1,4 +1,4 @@
-"""`JobOutput` by its tags: the one message whose bytes are many.
+"""`JobOutput` by its tags: the one message whose bytes are many, as the fast path (`fastpath`) carries it.
 
 A protocol buffer message is a sequence of fields in any order, each a tag (``number << 3 | wire type``) and a value. We
 write ``data`` last, so that everything before its bytes is a short head and the bytes themselves are never copied into

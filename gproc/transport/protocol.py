@@ -1,8 +1,8 @@
 """The bytes of one connection, on both sides: asyncio below, h2 and grpclib above.
 
 Bytes come into a buffer of our own (TLS decrypts into it), go through a `FrameSplitter`, and on to h2 or, on the
-client, past it. Everything that can go wrong with what a peer sends ends in `_fail`: one line in the log, a GOAWAY
-where there is one, and the connection closed; never a traceback.
+client, past it: `tollgate` and `inbound` say where each frame goes. Everything that can go wrong with what a peer sends
+ends in `_fail`: one line in the log, a GOAWAY where there is one, and the connection closed; never a traceback.
 
 This is an `asyncio.BufferedProtocol` that looks like grpclib's ``H2Protocol`` instead of inheriting from it: that is an
 `asyncio.Protocol`, and uvloop gives no buffer to those.
@@ -20,7 +20,7 @@ from typing import cast
 
 from grpclib.config import Configuration
 from grpclib.const import Status
-from grpclib.exceptions import GRPCError, StreamTerminatedError
+from grpclib.exceptions import GRPCError
 from grpclib.protocol import AbstractHandler
 from h2.config import H2Configuration
 from h2.connection import ConnectionState, H2Connection
@@ -52,10 +52,12 @@ class _H2(H2Connection):
 
 
 class GuardedProtocol(asyncio.BufferedProtocol):
-    """One connection; subclasses say what happens when it is made and where frames go."""
+    """One connection; subclasses say what it is made of and where frames go."""
 
     connection: GuardedConnection
     processor: GuardedEvents
+    connection_type: type[GuardedConnection]
+    processor_type: type[GuardedEvents] = GuardedEvents
     is_server = False
     preface = 0
 
@@ -85,8 +87,8 @@ class GuardedProtocol(asyncio.BufferedProtocol):
         pipe = cast("Transport", transport)
         pipe.set_write_buffer_limits(high=self.limits.write_buffer)
         self.h2 = self._begin_h2()
-        self.connection = self._make_connection(pipe)
-        self.processor = self._make_processor()
+        self.connection = self.connection_type(self.h2, pipe, config=self.config, limits=self.limits, log=self.log)
+        self.processor = self.processor_type(self.handler, self.connection)
         self.connection.flush()
         self._beat()
 
@@ -254,18 +256,6 @@ class GuardedProtocol(asyncio.BufferedProtocol):
         if more:
             h2.increment_flow_control_window(more)
         return h2
-
-    def _make_connection(self, transport: Transport) -> GuardedConnection:
-        return GuardedConnection(
-            self.h2, transport, config=self.config, limits=self.limits, log=self.log, cut_off=self._cut_off
-        )
-
-    def _make_processor(self) -> GuardedEvents:
-        return GuardedEvents(self.handler, self.connection)
-
-    @staticmethod
-    def _cut_off() -> Exception:
-        return StreamTerminatedError("the stream ended inside a message")
 
     def _fail(self, reason: str, code: ErrorCodes) -> None:
         self.log.write("connection failed", reason, peer=self.connection.peer_name, owner=self.connection.owner)

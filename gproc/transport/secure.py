@@ -1,7 +1,8 @@
 """TLS between the transport of a socket and the protocol that speaks through it.
 
 To the socket's transport this is a protocol, to the protocol above it is a transport; in between are OpenSSL and two
-buffers of its own. asyncio has such a layer, too. This one takes its place because output goes through it:
+buffers of its own. asyncio has such a layer, too. This one takes its place because output goes through it, and is the
+last step of the fast path (`fastpath`) on its way out, the first on its way in:
 
 - it decrypts into whatever buffer the protocol wants filled next, as often as there is something to decrypt, so that
   the bytes of a large message arrive where they are to stay;

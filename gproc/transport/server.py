@@ -1,7 +1,7 @@
 """grpclib's server for a network that cannot be trusted.
 
 It takes the same handlers, and differs in what it does with peers: see `TransportLimits` for every bound, `acceptor`
-for how connections come in, `inbound` for what is counted, `requests` for how each request gets an answer.
+for how connections come in, `tollgate` for what is counted, `requests` for how each request gets an answer.
 
 **The hook.** *on_connection* is called once for each connection, after its TLS handshake and before any request is
 read, with a `ServerConnection`. It reads the certificate, sets ``connection.owner`` and returns None; or it returns a
@@ -17,7 +17,7 @@ import asyncio
 import logging
 import socket
 import ssl as tls
-from asyncio import BaseTransport, Transport
+from asyncio import BaseTransport
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -30,10 +30,10 @@ from h2.config import H2Configuration
 
 from gproc.transport.acceptor import Acceptor, listen
 from gproc.transport.connection import ServerConnection
-from gproc.transport.inbound import TollGate
 from gproc.transport.limits import TransportLimits
 from gproc.transport.log import EventLog
 from gproc.transport.requests import Refusal, RequestHandler
+from gproc.transport.tollgate import TollGate
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable
@@ -68,11 +68,6 @@ class ServerProtocol(TollGate):
         """End everything that depends on the connection."""
         super().connection_lost(exc)
         self._server.forget(self)
-
-    def _make_connection(self, transport: Transport) -> ServerConnection:
-        return ServerConnection(
-            self.h2, transport, config=self.config, limits=self.limits, log=self.log, cut_off=self._cut_off
-        )
 
 
 class HardenedServer(Server):

@@ -1,4 +1,4 @@
-"""One HTTP/2 stream: how messages leave it, and what ends it.
+"""One HTTP/2 stream: when messages may leave it, and what ends it. The fast path sends through it, and so does grpclib.
 
 **Room.** Before anything is sent, a sender waits for room: the transport takes more (`write_ready`), and both outbound
 windows, the stream's and the connection's, allow a piece that is worth a frame. A peer that opens its window by one
@@ -6,8 +6,7 @@ byte at a time is not answered with frames of one byte. While a sender waits, `w
 of the connection cuts streams that wait too long. Nothing is queued: as long as there is no room, the message stays
 with its sender.
 
-**The fast path.** `send_parts` does h2's bookkeeping (both state machines, both windows) and writes frame headers and a
-view of the data to the transport. The bytes never enter h2, which would copy each of them six times.
+**Turns.** The peer of a stream may read as quickly as we send; after a burst, others have their turn.
 """
 
 from __future__ import annotations
@@ -20,12 +19,9 @@ from typing import TYPE_CHECKING
 
 from grpclib.exceptions import StreamTerminatedError
 from grpclib.protocol import EventsProcessor, Stream
-from h2.connection import ConnectionInputs
 from h2.exceptions import ProtocolError, StreamClosedError
-from h2.stream import StreamInputs
 
 from gproc.transport.buffers import MessageBuffer
-from gproc.transport.frames import cut_message
 
 if TYPE_CHECKING:
     from grpclib.protocol import Connection
@@ -36,8 +32,6 @@ __all__ = ["ConnectionLost", "GuardedStream"]
 
 BURST = 256 * 1024
 """What one stream sends before it is another's turn."""
-HEAD = 64
-"""What a message of output has beside its data, at most: the prefix of gRPC, and the head of the message."""
 _MESSAGE_COSTS = 4 * 1024  # a small message takes as long as a few KiB of a large one
 
 
@@ -95,26 +89,11 @@ class GuardedStream(Stream):
             room = await self.room(size - at)
             piece = data[at : at + min(room, self._h2_connection.max_outbound_frame_size)]
             at += len(piece)
-            self._h2_connection.send_data(self._number, piece, end_stream=end_stream and at == size)
-            self._count(len(piece))
+            self._h2_connection.send_data(self.number, piece, end_stream=end_stream and at == size)
+            self.connection.earn(len(piece))
             self.connection.flush()
             if at == size:
                 return
-
-    async def send_parts(self, prefix: bytes, data: memoryview) -> None:
-        """Send ``prefix + data``, without copying *data*, in as many frames as it takes.
-
-        *data* must never change: parts of it may leave later. Cancelled, or ended by an error, a part may have left.
-        """
-        at, size = 0, len(prefix) + len(data)
-        while at < size:
-            await self.give_way()
-            left = size - at
-            # The whole burst and its head together: else its last few bytes wait, and keep all of it in memory.
-            room = min(await self.room(left), left if left <= BURST + HEAD else BURST)
-            self._send_frames(prefix, data, at, room)
-            at += room
-            self._unyielded += max(room, _MESSAGE_COSTS)
 
     async def give_way(self) -> None:
         """Let others have their turn, if this stream has sent a burst since it last did."""
@@ -132,7 +111,7 @@ class GuardedStream(Stream):
                 if not self.connection.write_ready.is_set():
                     await self._wait(self.connection.write_ready)
                     continue
-                window = self._h2_connection.local_flow_control_window(self._number) if least else 0
+                window = self._h2_connection.local_flow_control_window(self.number) if least else 0
                 if window >= least:
                     return window
                 self.window_updated.clear()
@@ -145,30 +124,14 @@ class GuardedStream(Stream):
             self.waiting_since = time.monotonic()
         await event.wait()
 
-    def _send_frames(self, prefix: bytes, data: memoryview, start: int, room: int) -> None:
-        h2, number = self._h2_connection, self._number
-        stream = h2.streams.get(number)
-        if stream is None:
-            raise StreamClosedError(number)
-        if self.connection.is_closing():
-            raise ConnectionLost("the connection is closed", self.connection.lost_by)
-        self.connection.flush()
-        h2.state_machine.process_input(ConnectionInputs.SEND_DATA)
-        stream.state_machine.process_input(StreamInputs.SEND_DATA)
-        h2.outbound_flow_control_window -= room
-        stream.outbound_flow_control_window -= room
-        largest = h2.max_outbound_frame_size
-        self._transport.writelines(cut_message(prefix, data, start=start, room=room, largest=largest, stream_id=number))
-        self._count(room)
-
-    def _count(self, size: int) -> None:
-        self.data_sent += size
-        self.connection.data_sent += size
-        self.connection.data_send_process()
+    def sent(self, size: int) -> None:
+        """Take note that *size* bytes left past h2."""
+        self._unyielded += max(size, _MESSAGE_COSTS)
         self.connection.earn(size)
 
     @property
-    def _number(self) -> int:
+    def number(self) -> int:
+        """The number of the stream; raises `StreamClosedError` if it was never opened."""
         if self.id is None:
             raise StreamClosedError(0)
         return self.id

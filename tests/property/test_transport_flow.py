@@ -16,10 +16,12 @@ from h2.settings import SettingCodes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gproc.transport.inbound import ClientProtocol, TollGate
+from gproc.transport.fastpath import send_parts
+from gproc.transport.inbound import ClientProtocol
 from gproc.transport.limits import CLIENT_LIMITS, TransportLimits
 from gproc.transport.log import EventLog
 from gproc.transport.streams import GuardedStream
+from gproc.transport.tollgate import TollGate
 
 REQUEST = [(":method", "POST"), (":scheme", "https"), (":path", "/x"), (":authority", "x"), ("te", "trailers")]
 RESPONSE = [(":status", "200"), ("content-type", "application/grpc")]
@@ -217,7 +219,7 @@ def test_a_plain_client_receives_what_our_server_sends(
 
         async def send() -> None:
             for head, data in whole:
-                await stream.send_parts(head, memoryview(data))
+                await send_parts(stream, head, memoryview(data))
             await stream.send_headers([("grpc-status", "0")], end_stream=True)
 
         task = asyncio.create_task(send())

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gproc.transport.buffers import MessageAssembler
-from gproc.transport.frames import FrameSplitter, Kind, Route, cut_message
+from gproc.transport.fastpath import cut_message
+from gproc.transport.frames import FrameSplitter, Kind, Route
 
 CUTS = st.lists(st.floats(0, 1), max_size=30)
 FRAMES = st.lists(

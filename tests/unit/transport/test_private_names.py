@@ -33,16 +33,16 @@ def test_grpclib_is_the_version_that_was_read() -> None:
         (grpclib.server, "Handler Server Stream"),
         (grpclib.utils, "DeadlineWrapper Wrapper"),
         (grpclib.client.Channel, "_connected _create_connection _protocol_factory close __aenter__ __aexit__"),
-        (grpclib.client.Stream, "_recv_initial_metadata_done _messages_received recv_initial_metadata"),
+        (grpclib.client.Stream, "_recv_initial_metadata_done recv_initial_metadata"),
         (grpclib.server.Server, "_protocol_factory start close wait_closed __aexit__"),
         (grpclib.server.Handler, "accept cancel close check_closed wait_closed"),
         (
             grpclib.server.Stream,
-            "_send_initial_metadata_done _send_message_done _messages_sent send_initial_metadata recv_message",
+            "_send_initial_metadata_done _send_message_done send_initial_metadata recv_message",
         ),
         (
             grpclib.protocol.Connection,
-            "ack flush close pause_writing resume_writing create_stream is_closing data_send_process get_peer",
+            "ack flush close pause_writing resume_writing create_stream is_closing get_peer",
         ),
         (
             grpclib.protocol.EventsProcessor,
