@@ -16,10 +16,10 @@ from pathlib import Path
 from gproc.store.directory import opened
 from gproc.store.records import write_record
 
-__all__ = ["STOP_RECORD", "holder_of_lock", "signal_holder", "stop_unreachable"]
+__all__ = ["STOP_RECORD", "holder_of_lock", "leave_stop", "signal_holder", "stop_unreachable"]
 
 STOP_RECORD = "stop.json"
-"""How a shim that cannot be reached should stop its job, and who asked; it deletes the record as it reads it."""
+"""How a shim that cannot be reached, or is mute, should stop its job, and who asked; it deletes what it has read."""
 
 _log = logging.getLogger("gproc.worker")
 
@@ -27,10 +27,19 @@ _log = logging.getLogger("gproc.worker")
 def stop_unreachable(directory: Path, asked: Mapping[str, object]) -> bool:
     """Have a shim whose socket is gone stop its job as it is *asked*; return whether it was told.
 
-    What is asked is left in a record. If that cannot be written, the shim stops its job as it was started to be
-    stopped. A shim that can be reached by its socket, even if it does not answer, is left alone.
+    A shim that can be reached by its socket, even if it does not answer, is left alone.
     """
-    if (directory / "shim.sock").is_socket() or holder_of_lock(directory / "spec.json") in (None, os.getpid()):
+    return not (directory / "shim.sock").is_socket() and leave_stop(directory, asked)
+
+
+def leave_stop(directory: Path, asked: Mapping[str, object]) -> bool:
+    """Leave word to a job's shim to stop the job as it is *asked*; return whether there is a shim.
+
+    What is asked is left in a record, and that it is there is told by a signal. Both wait for a shim that is frozen,
+    whatever becomes of the server. If the record cannot be written, the shim stops its job as it was started to be
+    stopped.
+    """
+    if holder_of_lock(directory / "spec.json") in (None, os.getpid()):
         return False
     try:
         with opened(directory) as fd:

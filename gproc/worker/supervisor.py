@@ -54,7 +54,7 @@ from gproc.store.retention import expired
 from gproc.worker import recovery
 from gproc.worker.attachment import MUTE, Attachment
 from gproc.worker.cgroup import delegated_subtree, prepare_subtree
-from gproc.worker.holder import stop_unreachable
+from gproc.worker.holder import leave_stop, stop_unreachable
 from gproc.worker.launcher import Launcher
 from gproc.worker.link import ShimLink
 from gproc.worker.output import Room, follow
@@ -326,7 +326,8 @@ class Supervisor:
         The job gets *signal*, and after *grace* SIGKILL; both as it was started with unless given. A finished job is
         left alone. A shim whose socket was deleted is told in another way, by `stop_unreachable`.
         If something cannot be killed, the status that says so is returned a few seconds after the grace. If the shim
-        does not answer within some ten seconds, the status says that; the stop happens once the shim goes on.
+        does not answer within some ten seconds, the status says that; the stop happens once the shim goes on, even
+        if this server is gone by then.
         Stopping again with a shorter grace shortens it. Cancelling does not take the stop back.
         """
         entry = self._registry.get(job_id, owner)
@@ -378,13 +379,17 @@ class Supervisor:
         return entry.link is None and await self._tasks.thread(stop_unreachable, self._state.job(entry.id), asked)
 
     async def _was_asked(self, entry: Entry, asked: Mapping[str, object]) -> bool:
-        """Ask a job's shim to stop it; return whether it was heard, and raise `Unavailable` if it hung up meanwhile."""
+        """Ask a job's shim to stop it; return whether it was heard, and raise `Unavailable` if it hung up meanwhile.
+
+        To one that does not answer, word is left: the stop happens once it goes on, whatever becomes of this server.
+        """
         link = entry.link
         try:
             await self._ask(entry, "stop", **asked)
         except Unavailable:
             if entry.link is not link:
                 raise
+            await self._tasks.thread(leave_stop, self._state.job(entry.id), asked)
             return False
         return True
 

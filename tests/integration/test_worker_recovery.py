@@ -205,10 +205,45 @@ async def test_e5_one_mute_shim_costs_the_start_five_seconds_at_most_and_others_
             unheard = await asyncio.wait_for(supervisor.stop(mute.id), 5)
             assert (unheard.state, unheard.reason) == (JobState.RUNNING, "its shim does not answer")
             os.kill(shim, signal.SIGCONT)
-            await eventually(lambda: supervisor.status(mute.id).reason == "", within=8)
-            assert (await supervisor.stop(mute.id)).state is JobState.STOPPED
+            assert (await asyncio.wait_for(supervisor.wait(mute.id), 8)).state is JobState.STOPPED
     finally:
         os.kill(shim, signal.SIGCONT) if is_living(shim) else None
+
+
+async def test_e5_a_mute_shim_that_nobody_stopped_is_heard_again_when_it_goes_on(state_dir: Path) -> None:
+    async with keeper(state_dir) as victim:
+        mute = await victim.ask(start=["sleep", "1000"])
+        await victim.kill()
+    shim = shim_pid(state_dir, mute.id)
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        async with supervised(state_dir) as supervisor:
+            await eventually(lambda: "does not answer" in supervisor.status(mute.id).reason)
+            os.kill(shim, signal.SIGCONT)
+            await eventually(lambda: supervisor.status(mute.id).reason == "", within=8)
+    finally:
+        os.kill(shim, signal.SIGCONT) if is_living(shim) else None
+
+
+async def test_e9_a_stop_that_a_frozen_shim_did_not_hear_happens_when_it_goes_on_without_the_server_that_was_asked(
+    state_dir: Path, mark: str
+) -> None:
+    async with keeper(state_dir) as victim:
+        started = await victim.ask(start=["sleep", "1000"], env={"M": mark})
+        await victim.kill()
+    shim = shim_pid(state_dir, started.id)
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        async with Supervisor(state_dir, NO_RESERVE) as supervisor:
+            unheard = await supervisor.stop(started.id, owner=started.owner, signal=signal.SIGINT)
+            assert unheard.state is JobState.RUNNING
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    await eventually(lambda: living(mark) == [])
+    async with supervised(state_dir) as supervisor:
+        status = supervisor.status(started.id)
+    assert (status.state, status.signal) == (JobState.STOPPED, "SIGINT")
+    assert status.reason == f"stopped by {started.owner}"
 
 
 DAMAGE = {

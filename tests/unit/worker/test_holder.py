@@ -14,7 +14,7 @@ import pytest
 
 from gproc.store.directory import opened
 from gproc.store.records import read_record
-from gproc.worker.holder import STOP_RECORD, holder_of_lock, signal_holder, stop_unreachable
+from gproc.worker.holder import STOP_RECORD, holder_of_lock, leave_stop, signal_holder, stop_unreachable
 
 ASKED = {"signal": "SIGINT", "grace": 1.5, "by": "alice"}
 
@@ -80,8 +80,20 @@ def test_a_shim_that_listens_is_not_signalled_even_if_it_does_not_answer(tmp_pat
         listener.bind(str(tmp_path / "shim.sock"))
         assert not stop_unreachable(tmp_path, ASKED)
         assert process.poll() is None
+        assert not (tmp_path / STOP_RECORD).exists()
         (tmp_path / "shim.sock").unlink()
         assert stop_unreachable(tmp_path, ASKED)
+        assert process.wait(10) == -signal.SIGTERM
+    with opened(tmp_path) as fd:
+        assert read_record(STOP_RECORD, dir_fd=fd) == ASKED
+
+
+def test_word_that_is_left_to_a_frozen_shim_waits_for_it(tmp_path: Path) -> None:
+    with held(tmp_path / "spec.json") as process:
+        process.send_signal(signal.SIGSTOP)
+        assert leave_stop(tmp_path, ASKED)
+        assert process.poll() is None
+        process.send_signal(signal.SIGCONT)
         assert process.wait(10) == -signal.SIGTERM
     with opened(tmp_path) as fd:
         assert read_record(STOP_RECORD, dir_fd=fd) == ASKED
@@ -90,6 +102,7 @@ def test_a_shim_that_listens_is_not_signalled_even_if_it_does_not_answer(tmp_pat
 def test_nothing_is_asked_where_there_is_no_shim(tmp_path: Path) -> None:
     (tmp_path / "spec.json").touch()
     assert not stop_unreachable(tmp_path, ASKED)
+    assert not leave_stop(tmp_path, ASKED)
     assert not (tmp_path / STOP_RECORD).exists()
 
 
