@@ -13,7 +13,7 @@ from gproc.cli.command import CPUS, DIRECTORY, DURATION, ONE_OR_MORE, OPEN_FILES
 if TYPE_CHECKING:
     from gproc.model import JobRequest
 
-__all__ = ["LIMIT_OPTIONS", "job_options", "job_request", "pairs"]
+__all__ = ["job_options", "job_request", "limit_name", "pairs"]
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("-n", "--name", metavar="NAME", default="", help="A name for people; need not be unique."),
@@ -34,7 +34,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-LIMIT_OPTIONS: Mapping[str, str] = {
+_LIMIT_OPTIONS: Mapping[str, str] = {
     "memory_bytes": "--memory",
     "cpu_millis": "--cpu",
     "io_read_bps": "--io-read",
@@ -43,7 +43,11 @@ LIMIT_OPTIONS: Mapping[str, str] = {
     "open_files": "--open-files",
     "output_bytes": "--output-limit",
 }
-"""What people call each limit of a job."""
+
+
+def limit_name(name: str) -> str:
+    """Return what people call a limit of a job: its option, or plain words if no option sets it."""
+    return _LIMIT_OPTIONS.get(name, name.replace("_", " "))
 
 
 def job_options(function: Any) -> Any:

@@ -72,7 +72,7 @@ FULL = job(
     output_bytes=5 << 30,
     dropped_bytes=1 << 20,
     usage=Usage(cpu_seconds=93.5, max_rss_bytes=700 << 20),
-    limits={"memory_bytes": "enforced", "cpu_millis": "unavailable: no cgroup"},
+    limits={"memory_bytes": "enforced", "cpu_millis": "unavailable: no cgroup", "core_bytes": "enforced"},
 )
 
 CERTIFICATES = tuple(

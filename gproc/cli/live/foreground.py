@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from gproc.cli.console import is_terminal, note
-from gproc.cli.job_options import LIMIT_OPTIONS
+from gproc.cli.job_options import limit_name
 from gproc.cli.live.follow import copy_output
 from gproc.cli.live.interrupts import Interrupts
 from gproc.errors import CommandNotFound, DeadlineExceeded, JobNotFound, Unavailable
@@ -40,7 +40,7 @@ async def submit(client: Client, request: JobRequest) -> Job:
     for name, how in sorted(job.status.limits.items() if job.status else ()):
         held, _, why = how.partition(": ")
         if held == "unavailable":
-            note(f"{LIMIT_OPTIONS.get(name, name)} does not hold" + (f": {why}" if why else ""))
+            note(f"{limit_name(name)} does not hold" + (f": {why}" if why else ""))
     return job
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
+from gproc.cli.job_options import limit_name
 from gproc.cli.render.escape import visible
 from gproc.model import JobState, JobStatus
 from gproc.model.document import format_time, status_to_document
@@ -221,7 +222,7 @@ def card_lines(job: JobStatus, *, now: datetime) -> list[tuple[str, str]]:
     output = format_size(job.output_bytes)
     if job.dropped_bytes:
         output += f", of which {format_size(job.dropped_bytes)} could not be kept"
-    limits = ", ".join(f"{visible(name)}: {visible(how)}" for name, how in sorted(job.limits.items()))
+    limits = "; ".join(sorted(f"{visible(limit_name(name))} {visible(how)}" for name, how in job.limits.items()))
     lines = [
         ("id", job.id),
         ("name", visible(job.name)),
