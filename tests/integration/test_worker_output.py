@@ -120,6 +120,26 @@ async def test_d6_a_job_that_writes_more_than_it_may_keep_goes_on_and_the_gap_is
     assert await supervisor.get_output(job_id) == data[:100_000]
 
 
+@pytest.mark.parametrize(
+    ("policy", "line", "state"),
+    [
+        (OutputPolicy.DROP, "echo x", JobState.EXITED),
+        (OutputPolicy.STOP, "echo x; sleep 1000", JobState.STOPPED),
+        (OutputPolicy.STOP, "true", JobState.EXITED),
+    ],
+)
+async def test_d6_where_nothing_may_be_kept_the_first_byte_is_a_gap_or_the_end(
+    state_dir: Path, policy: OutputPolicy, line: str, state: JobState
+) -> None:
+    settings = SupervisorSettings(reserve_bytes=0, output_bytes=0, output_policy=policy)
+    async with supervised(state_dir, settings) as supervisor:
+        status = await asyncio.wait_for(supervisor.wait(await shell(supervisor, line)), 10)
+        *gaps, _end = await events_of(supervisor, status.id)
+    size = 2 if "echo" in line else 0
+    assert (status.state, status.output_bytes, status.dropped_bytes) == (state, size, size)
+    assert gaps == ([Gap(0, 2)] if size else [])
+
+
 async def test_d6_a_job_that_writes_more_than_it_may_keep_is_stopped_if_that_is_the_policy(
     state_dir: Path, mark: str
 ) -> None:
