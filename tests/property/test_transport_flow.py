@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from grpclib.client import Handler as ClientHandler
@@ -20,7 +20,7 @@ from gproc.transport.fastpath import send_parts
 from gproc.transport.inbound import ClientProtocol
 from gproc.transport.limits import CLIENT_LIMITS, TransportLimits
 from gproc.transport.log import EventLog
-from gproc.transport.streams import GuardedStream
+from gproc.transport.streams import ConnectionLost, GuardedStream
 from gproc.transport.tollgate import TollGate
 
 REQUEST = [(":method", "POST"), (":scheme", "https"), (":path", "/x"), (":authority", "x"), ("te", "trailers")]
@@ -189,6 +189,91 @@ def test_our_client_receives_what_a_plain_server_sends(
                 assert its.outbound_flow_control_window == ours.inbound_flow_control_window
         assert down.h2.outbound_flow_control_window == down.protocol.h2.inbound_flow_control_window
         down.protocol.connection_lost(None)
+
+    asyncio.run(run())
+
+
+def _fill(protocol: Any, data: bytes, reads: list[int]) -> None:
+    """Feed *data* as TLS does: each time as much as there is, and fits where the protocol wants it."""
+    at = turn = 0
+    while at < len(data):
+        buffer = memoryview(protocol.get_buffer(-1))
+        step = min(len(buffer), len(data) - at, reads[turn % len(reads)])
+        buffer[:step] = data[at : at + step]
+        protocol.buffer_updated(step)
+        at, turn = at + step, turn + 1
+
+
+async def _collect(stream: GuardedStream, read: list[bytes]) -> None:
+    assert stream.wrapper is not None
+    with stream.wrapper:
+        while (message := await stream.buffer.read_message()) is not None:
+            read.append(bytes(message))
+
+
+def _wire_form(messages: list[bytes]) -> bytes:
+    return b"".join(b"\0" + len(message).to_bytes(4, "big") + message for message in messages)
+
+
+def _with(wire: bytes, message: bytes) -> bytes:
+    return wire + _wire_form([message])
+
+
+@given(
+    sizes=st.lists(st.lists(st.integers(0, 9000), max_size=5), min_size=3, max_size=3),
+    frames=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(1, 8000), st.sampled_from([None, None, None, 0, 7, 255])), max_size=30
+    ),
+    reads=st.lists(st.integers(1, 9000), min_size=1, max_size=10),
+    leaving=st.tuples(st.integers(0, 30), st.floats(0, 1)),
+)
+@settings(max_examples=150, deadline=None)
+def test_messages_are_decrypted_to_where_they_stay_wherever_anything_is_cut_and_whoever_leaves(
+    sizes: list[list[int]],
+    frames: list[tuple[int, int, int | None]],
+    reads: list[int],
+    leaving: tuple[int, float],
+) -> None:
+    async def run() -> None:
+        down = Downstream()
+        await down.open()
+        _fill(down.protocol, down.h2.data_to_send(), reads)
+        messages = [[bytes((which + 1,)) * size for size in row] for which, row in enumerate(sizes)]
+        rest = [_wire_form(row) for row in messages]
+        read: list[list[bytes]] = [[], [], []]
+        readers = [asyncio.create_task(_collect(*pair)) for pair in zip(down.streams, read, strict=True)]
+        await asyncio.sleep(0)
+        for turn, (which, size, padding) in enumerate(frames):
+            piece, rest[which] = rest[which][:size], rest[which][size:]
+            if not down.ended[which]:
+                down.h2.send_data(down.numbers[which], piece, pad_length=padding)
+            wire = down.h2.data_to_send()
+            middle = int(len(wire) * leaving[1]) if turn == leaving[0] else len(wire)
+            _fill(down.protocol, wire[:middle], reads)
+            if turn == leaving[0]:  # the first reader, maybe in the middle of a frame
+                readers[0].cancel()
+                down.do("cancel", 0, 0)
+            _fill(down.protocol, wire[middle:], reads)
+            down.h2.receive_data(down.wire.take())
+            if turn % 3:
+                await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        down.h2.receive_data(down.wire.take())
+        for which in range(3):
+            sent = len(_wire_form(messages[which])) - len(rest[which])
+            whole = [row for row in accumulate(messages[which], _with, initial=b"") if len(row) <= sent]
+            if not down.ended[which]:
+                assert _wire_form(read[which]) == whole[-1]
+                ours = down.protocol.h2.streams[down.numbers[which]]
+                assert down.h2.local_flow_control_window(down.numbers[which]) == min(
+                    ours.inbound_flow_control_window, down.protocol.h2.inbound_flow_control_window
+                )
+        assert down.h2.outbound_flow_control_window == down.protocol.h2.inbound_flow_control_window
+        # The rest of a message never comes: whoever waits for it is told.
+        down.protocol.connection_lost(ConnectionResetError("gone"))
+        ends = await asyncio.gather(*readers, return_exceptions=True)
+        assert all(isinstance(end, ConnectionLost) for which, end in enumerate(ends) if not down.ended[which])
 
     asyncio.run(run())
 
