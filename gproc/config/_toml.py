@@ -57,6 +57,13 @@ def text(value: object, source: object, where: str) -> str:
     return value
 
 
+def absolute(value: object, source: object, where: str) -> Path:
+    path = Path(text(value, source, where))
+    if not path.is_absolute():
+        raise ConfigError(f"{source}: {where}: must be a path from the root, not {str(path)!r}")
+    return path
+
+
 def patterns(value: object, source: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ConfigError(f"{source}: {where}: must be a list of texts")

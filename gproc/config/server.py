@@ -43,6 +43,8 @@ class ServerConfig:
     retention: Retention = field(default_factory=Retention)
     disk_reserve: int | None = None
     """Bytes of the state directory's file system that output never uses; None: as the server does by itself."""
+    cgroup: Path | None = None
+    """A cgroup v2 for jobs, made if it is not there; None: the one that systemd delegated, if it did."""
     policy: tuple[Rule, ...] = ()
     """The first rule whose owner pattern fits decides; none: allowed."""
     source: str = "defaults"
@@ -56,9 +58,10 @@ def load_server_config(path: str | Path) -> ServerConfig:
 
 def parse_server_config(table: Mapping[str, Any], *, source: str) -> ServerConfig:
     """Return the configuration in a TOML document that was read from *source*; raises `ConfigError`."""
-    _toml.only_keys(table, {"users", "quotas", "output", "retention", "disk", "policy"}, source, "")
-    quotas, disk = (_toml.table_at(table, name, source) for name in ("quotas", "disk"))
+    _toml.only_keys(table, {"users", "quotas", "output", "retention", "disk", "cgroup", "policy"}, source, "")
+    quotas, disk, cgroup = (_toml.table_at(table, name, source) for name in ("quotas", "disk", "cgroup"))
     _toml.only_keys(disk, {"reserve"}, source, "disk")
+    _toml.only_keys(cgroup, {"path"}, source, "cgroup")
     return ServerConfig(
         users={
             owner: _toml.text(user, source, f"users.{owner}")
@@ -69,6 +72,7 @@ def parse_server_config(table: Mapping[str, Any], *, source: str) -> ServerConfi
         output=_output(_toml.table_at(table, "output", source), source),
         retention=_retention(_toml.table_at(table, "retention", source), source),
         disk_reserve=_toml.optional(_toml.size, disk, "reserve", source, "disk"),
+        cgroup=_toml.optional(_toml.absolute, cgroup, "path", source, "cgroup"),
         policy=_policy(table.get("policy", []), source),
         source=source,
     )

@@ -20,6 +20,7 @@ _SETTINGS = {
     "owner_output_bytes": "quotas.output_bytes",
     "reserve_bytes": "disk.reserve",
     "retention": "retention",
+    "cgroup": "cgroup.path",
 }
 """Settings of the supervisor, by what a configuration calls them."""
 

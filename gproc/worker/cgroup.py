@@ -19,32 +19,37 @@ _WANTED = ("cpu", "io", "memory", "pids")
 
 
 def delegated_subtree() -> Path | None:
-    """Return the cgroup that systemd delegated to this process (``Delegate=yes``), or None."""
+    """Return the cgroup that systemd delegated to this service (``Delegate=yes``), or None.
+
+    It is the one that this process is in, or the one above, if ``DelegateSubgroup=`` put it into a leaf of its own.
+    """
     own = next((line[3:] for line in _lines(Path("/proc/self/cgroup")) if line.startswith("0::")), "/")
     for line in _lines(Path("/proc/self/mountinfo")):
         fields = line.split(" - ")
         if len(fields) == 2 and fields[1].startswith("cgroup2 "):
             path = Path(fields[0].split()[4] + own)
-            if own != "/" and _is_delegated(path):
-                return path
+            return next((group for group in (path.parent, path) if own != "/" and _is_delegated(group)), None)
     return None
 
 
-def prepare_subtree(root: Path) -> Path:
+def prepare_subtree(root: Path, *, is_entered_again: bool = False) -> Path:
     """Make *root* ready to hold jobs and return the group that they go below.
 
-    A group with processes of its own may not have controllers for its children, so this process moves to a leaf.
-    Raises `OSError` if the subtree cannot be used.
+    A group with processes of its own may not hand controllers on to groups below it. So if this process is in *root*
+    it moves to a leaf; but not if the next one will be put into *root* (*is_entered_again*) while jobs run on, which
+    the kernel refuses once controllers are handed on: then there are none. Raises `OSError` if it cannot be used.
     """
     root.mkdir(exist_ok=True)
     if not (root / "cgroup.kill").exists():
         raise FileNotFoundError(2, "not a cgroup v2 with cgroup.kill (Linux 5.14)", str(root))
+    jobs = root / "jobs"
+    jobs.mkdir(exist_ok=True)
     if str(os.getpid()) in _lines(root / "cgroup.procs"):
+        if is_entered_again:
+            return jobs
         leaf = root / "server"
         leaf.mkdir(exist_ok=True)
         (leaf / "cgroup.procs").write_text("0")
-    jobs = root / "jobs"
-    jobs.mkdir(exist_ok=True)
     for group in (root, jobs):
         for controller in _WANTED:
             with suppress(OSError):

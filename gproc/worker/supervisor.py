@@ -499,7 +499,7 @@ def _cgroups(configured: Path | None) -> Path | None:
     if root is None:
         return None
     try:
-        return prepare_subtree(root)
+        return prepare_subtree(root, is_entered_again=configured is None)
     except OSError as error:
         if configured is not None:
             raise StateError(f"cgroup {configured}: cannot be used: {error.strerror}") from error

@@ -159,6 +159,8 @@ def test_a_server_configuration_is_read_whole(tmp_path: Path) -> None:
         bytes = 4096
         [disk]
         reserve = "512M"
+        [cgroup]
+        path = "/sys/fs/cgroup/gproc"
         [[policy]]
         owner = "ci-*"
         allow = ["make", "/usr/bin/*"]
@@ -174,6 +176,7 @@ def test_a_server_configuration_is_read_whole(tmp_path: Path) -> None:
     assert (config.output.max_bytes, config.output.policy) == (1 << 30, OutputPolicy.STOP)
     assert (config.retention.age, config.retention.count, config.retention.bytes) == (timedelta(days=30), 1000, 4096)
     assert config.disk_reserve == 512 << 20
+    assert config.cgroup == Path("/sys/fs/cgroup/gproc")
     assert config.policy == (Rule(owner="ci-*", allow=("make", "/usr/bin/*")), Rule(deny=("sh",)))
     assert config.source == str(path)
 
@@ -195,6 +198,7 @@ def test_a_bound_can_be_taken_away() -> None:
     [
         ({"user": {}}, "user: there is no such key"),
         ({"users": {"alice": 0}}, "users.alice: must be a text"),
+        ({"cgroup": {"path": "gproc"}}, "cgroup.path: must be a path from the root, not 'gproc'"),
         ({"quotas": {"jobs": 1}}, "quotas.jobs: there is no such key"),
         ({"quotas": {"running_jobs": -1}}, "quotas.running_jobs: must be a whole number"),
         ({"quotas": {"running_jobs": True}}, "quotas.running_jobs: must be a whole number"),

@@ -88,6 +88,7 @@ def _settings(config: ServerConfig) -> SupervisorSettings:
         output_bytes=config.output.max_bytes,
         output_policy=config.output.policy,
         owner_output_bytes=config.owner_output_bytes,
+        cgroup=config.cgroup,
         retention=config.retention,
     )
     return settings if config.disk_reserve is None else replace(settings, reserve_bytes=config.disk_reserve)

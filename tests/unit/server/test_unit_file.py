@@ -12,5 +12,5 @@ def test_e11_the_unit_lets_jobs_live_when_the_server_is_restarted_and_gives_it_i
     unit.read_string(UNIT.read_text(encoding="utf-8"))
     service = unit["Service"]
     assert service["KillMode"] == "process"
-    assert service["Delegate"] == "yes"
+    assert (service["Delegate"], service["DelegateSubgroup"]) == ("yes", "server")
     assert "serve --state-dir" in service["ExecStart"]
