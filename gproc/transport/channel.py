@@ -8,6 +8,9 @@ ends everything at that moment.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import re
 import ssl as tls
 from typing import Any, cast
 
@@ -81,6 +84,8 @@ class HardenedChannel(Channel):
         except TimeoutError as error:
             limit = f"{limits.connect_timeout:g} s"
             raise TimeoutError(f"{self._host}:{self._port}: no connection within {limit}") from error
+        except OSError as error:
+            raise _as_one(error) from error.__cause__
 
     async def _connect_plainly(self) -> H2Protocol:
         _, protocol = await self._loop.create_connection(self._protocol_factory, self._host, self._port)
@@ -148,3 +153,12 @@ class _ChannelProtocol(ClientProtocol):
         super().connection_lost(exc)
         self._siblings.discard(self)
         self.gone.set()
+
+
+def _as_one(error: OSError) -> OSError:
+    """Return *error*, or what it stands for: of several addresses, asyncio tells the errors in one text only."""
+    numbers = [int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))]
+    if error.errno is not None or not numbers:
+        return error
+    number = errno.ECONNREFUSED if errno.ECONNREFUSED in numbers else numbers[-1]
+    return OSError(number, os.strerror(number))

@@ -198,6 +198,19 @@ async def test_a_server_that_is_not_there_is_the_systems_error(tls: Any) -> None
     channel.close()
 
 
+async def test_a_server_that_is_at_none_of_its_addresses_is_the_systems_error(
+    tls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    addresses = [socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0] for host in ("::1", "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+    channel = HardenedChannel("localhost", port, ssl=tls.client())
+    with pytest.raises(ConnectionRefusedError):
+        await channel.__connect__()
+    channel.close()
+
+
 async def test_h18_a_server_that_falls_silent_is_noticed(tls: Any, codec: Any) -> None:
     async def say_settings_and_no_more(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"\0\0\0\4\0\0\0\0\0")
