@@ -140,9 +140,11 @@ class Shim:
         os.close(dir_fd)
         score = kernel.oom_score()
         audience, control = socket.socketpair()
-        with audience, control, cls(control, is_rehearsal=True) as shim:
-            shim.run()
-        kernel.set_oom_score(score)
+        try:
+            with audience, control, cls(control, is_rehearsal=True) as shim:
+                shim.run()
+        finally:
+            kernel.set_oom_score(score)
 
     def run(self) -> bool:
         """Run the job to its end; return whether this process is as good as new, and may run another one."""
@@ -186,8 +188,6 @@ class Shim:
         finally:
             os.close(stdout)
             os.close(stderr)
-        # Only now: the job should stay as likely a victim as it was.
-        kernel.set_oom_score(-900)
         request = self._spec.request
         status = JobStatus(
             id=self._spec.id,
@@ -215,6 +215,9 @@ class Shim:
         self._links.listen("shim.sock")
         self._links.add(self._control)
         self._announced_status = self._job.status
+        # Only now: the job should stay as likely a victim as it was. A program that was spawned still shares the memory
+        # of its parent for a moment after the parent goes on, and to the kernel one memory has one score.
+        kernel.set_oom_score(-900)
         # It may have ended before anybody listened.
         self._job.reap()
 
