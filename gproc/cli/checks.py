@@ -18,6 +18,7 @@ from gproc.errors import CertificateRefused, ConfigError, GprocError, Unauthenti
 
 if TYPE_CHECKING:
     from gproc.config import Settings
+    from gproc.model.address import Address
 
 __all__ = ["MARKS", "Check", "Verdict", "run_checks"]
 
@@ -127,12 +128,13 @@ def _network(settings: Settings) -> Iterator[Check]:
         return
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        yield _bad("name", f"{host}: {error.strerror}", "is the name right? does this network's DNS know it?")
+    except (OSError, UnicodeError) as error:  # UnicodeError: a part between dots is empty, or longer than names are
+        reason = error.strerror if isinstance(error, OSError) else "no host can have this name"
+        yield _bad("name", f"{host}: {reason}", "is the name right? does this network's DNS know it?")
         return
     yield _good("name", f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}")
     try:
-        connection = socket.create_connection(address, timeout=_PATIENCE)
+        connection = _connect(address)
     except OSError as error:
         yield _bad("connection", f"{address}: {error.strerror or error}", _refused_advice(error))
         return
@@ -142,6 +144,18 @@ def _network(settings: Settings) -> Iterator[Check]:
     yield handshake
     if handshake.verdict is not Verdict.BAD:
         yield from _request(settings)
+
+
+def _connect(address: Address) -> socket.socket:
+    """Return a connection to the first of the host's addresses that answers; raises `OSError` if none does.
+
+    That nobody listens at one of them says more than that another cannot be reached, as ::1 where there is no IPv6.
+    """
+    try:
+        return socket.create_connection(address, timeout=_PATIENCE, all_errors=True)
+    except ExceptionGroup as group:
+        errors = [error for error in group.exceptions if isinstance(error, OSError)]
+        raise next((error for error in errors if isinstance(error, ConnectionRefusedError)), errors[-1]) from None
 
 
 def _refused_advice(error: OSError) -> str:
@@ -164,8 +178,15 @@ def _handshake(connection: socket.socket, host: str, settings: Settings) -> Chec
     except ConfigError as error:
         return _bad("TLS", str(error), "give another file")
     except OSError as error:
-        reason = "what answers does not speak TLS 1.3" if isinstance(error, ssl.SSLError) else error.strerror or error
-        return _bad("TLS", f"no handshake: {reason}", "is it a gproc server that listens there?")
+        return _bad("TLS", f"no handshake: {_no_handshake(error)}", "is it a gproc server that listens there?")
+
+
+def _no_handshake(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "what answers does not speak TLS 1.3"
+    if isinstance(error, TimeoutError):
+        return f"what listens there says nothing for {_PATIENCE:g} s"
+    return error.strerror or str(error)
 
 
 def _server_advice(error: ssl.SSLCertVerificationError, host: str) -> str:
