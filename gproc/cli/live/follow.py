@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gproc.client import Output
     from gproc.errors import GprocError
 
-__all__ = ["copy_output", "gap_text"]
+__all__ = ["Gaps", "copy_output"]
 
 _FIRST_PATIENCE = 1.0  # seconds
 
@@ -35,7 +35,7 @@ async def copy_output(output: Output, *, timestamps: bool = False, raw: bool = F
     }
     sys.stdout.flush()
     with ExitStack() as stack:
-        gaps = stack.enter_context(closing(_Gaps()))
+        gaps = stack.enter_context(closing(Gaps()))
         sinks = {Stream.STDOUT: stack.enter_context(Sink(1)), Stream.STDERR: stack.enter_context(Sink(2))}
         async with output as pieces:
             async for piece in pieces:
@@ -50,15 +50,14 @@ async def copy_output(output: Output, *, timestamps: bool = False, raw: bool = F
     return output.end
 
 
-def gap_text(gap: Gap) -> str:
-    """Return what is said where output is missing."""
-    return f"{gap.bytes} bytes not kept here: the output from offset {gap.offset} to {gap.offset + gap.bytes}"
+class Gaps:
+    """Tells of gaps: those that adjoin as one, told when it is over, or when it has been growing for long enough.
 
+    Where several jobs are shown, *label* says whose they are.
+    """
 
-class _Gaps:
-    """Tells of gaps: those that adjoin as one, told when it is over, or when it has been growing for long enough."""
-
-    def __init__(self) -> None:
+    def __init__(self, label: str = "") -> None:
+        self._before = f"{label}: " if label else ""
         self._grown: Gap | None = None
         self._patience = _FIRST_PATIENCE
         self._timer: asyncio.TimerHandle | None = None
@@ -79,10 +78,14 @@ class _Gaps:
         if self._timer is not None:
             self._timer.cancel()
         if self._grown is not None:
-            note(gap_text(self._grown))
+            note(f"{self._before}{_gap_text(self._grown)}")
         self._grown, self._timer = None, None
 
     close = tell
+
+
+def _gap_text(gap: Gap) -> str:
+    return f"{gap.bytes} bytes not kept here: the output from offset {gap.offset} to {gap.offset + gap.bytes}"
 
 
 def _transform(safe: bool, timestamps: bool) -> Transform:

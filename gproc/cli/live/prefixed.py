@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Self
 
 from gproc.cli.console import is_terminal, note, paint
-from gproc.cli.live.follow import gap_text
+from gproc.cli.live.follow import Gaps
 from gproc.cli.live.lines import LineSplitter
 from gproc.cli.live.sink import Sink
 from gproc.cli.render.escape import TerminalFilter, visible
@@ -26,6 +26,7 @@ class PrefixedLines:
     def __init__(self) -> None:
         self._prefixes: dict[JobId, dict[Stream, bytes]] = {}
         self._splitters: dict[tuple[JobId, Stream], LineSplitter] = {}
+        self._gaps: dict[JobId, Gaps] = {}
         self._told: set[JobId] = set()
         self._stack = ExitStack()
 
@@ -44,22 +45,25 @@ class PrefixedLines:
 
     def job(self, status: JobStatus) -> None:
         """Take note of a new job, or of a change."""
+        label = visible(status.name) or short_ids([status.id])[status.id]
         if status.id not in self._prefixes:
-            label = visible(status.name) or short_ids([status.id])[status.id]
             colour = _COLOURS[len(self._prefixes) % len(_COLOURS)]
             self._prefixes[status.id] = {
                 Stream.STDOUT: paint(f"{label} |", colour, sys.stdout).encode() + b" ",
                 Stream.STDERR: paint(f"{label} |", colour, sys.stderr).encode() + b" ",
             }
+            self._gaps[status.id] = self._stack.enter_context(closing(Gaps(label)))
         if status.is_final and status.id not in self._told:
             self._told.add(status.id)
-            note(f"{visible(status.name) or short_ids([status.id])[status.id]}: {outcome(status)}")
+            self._gaps[status.id].tell()
+            note(f"{label}: {outcome(status)}")
 
     async def output(self, job_id: JobId, piece: Chunk | Gap) -> None:
         """Print the lines that are complete."""
         if isinstance(piece, Gap):
-            note(f"{job_id}: {gap_text(piece)}")
+            self._gaps[job_id].add(piece)
             return
+        self._gaps[job_id].tell()
         splitter = self._splitters.setdefault((job_id, piece.stream), LineSplitter())
         await self._print(job_id, piece.stream, splitter.feed(piece.data))
 
@@ -71,6 +75,8 @@ class PrefixedLines:
         """Print the lines that were never ended."""
         for (job_id, stream), splitter in self._splitters.items():
             await self._print(job_id, stream, splitter.rest())
+        for gaps in self._gaps.values():
+            gaps.tell()
 
     async def _print(self, job_id: JobId, stream: Stream, lines: list[bytes]) -> None:
         if not lines:
