@@ -24,12 +24,9 @@ class Interrupts:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._count = 0
+        self.has_stopped = False
+        """Whether the job was asked to stop, and is not known to have missed it."""
         self._asking: set[asyncio.Task[None]] = set()
-
-    @property
-    def has_stopped(self) -> bool:
-        """Whether the job was asked to stop."""
-        return self._count > 1
 
     async def __aenter__(self) -> Self:
         self._caller = asyncio.current_task()
@@ -55,9 +52,17 @@ class Interrupts:
             self._ask(lambda: self._job.signal(signal.SIGINT))
         elif self._count == 2:
             note("stopping the job; Ctrl-C again leaves it to itself")
-            self._ask(self._job.stop)
+            self.has_stopped = True
+            self._ask(self._stop)
         elif self._caller is not None:
             self._caller.cancel()
+
+    async def _stop(self) -> None:
+        try:
+            await self._job.stop()
+        except GprocError:
+            self.has_stopped = False
+            raise
 
     def _ask(self, request: Callable[[], Awaitable[object]]) -> None:
         task = asyncio.get_running_loop().create_task(self._tell_failure(request))
