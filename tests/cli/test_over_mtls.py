@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +20,7 @@ import pexpect  # type: ignore[import-untyped]  # it has no types
 import pytest
 from gproc_support.waiting import soon
 
-from gproc.testing.faults import Line, frozen_shim
+from gproc.testing.faults import Line, frozen_shim, shifted_clock
 from gproc.testing.threaded import ThreadedServer, threaded_server
 
 GPROC = [sys.executable, "-c", "from gproc.cli.main import main; main()"]
@@ -353,6 +354,27 @@ def test_ctrl_c_goes_to_a_job_that_runs_attached_and_the_second_stops_it(alice: 
     assert errors.startswith(b"gproc: stopping the job; ")
 
 
+def test_the_third_ctrl_c_leaves_a_job_that_does_not_end_to_the_server(alice: Cli) -> None:
+    script = "trap 'echo interrupted' INT; trap '' TERM; echo ready; while :; do sleep 0.05; done"
+    with alice.running("run", "--grace", "60s", "-n", "stubborn", "sh", "-c", script) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == b"interrupted\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == b"gproc: stopping the job; Ctrl-C again leaves it to itself\n"
+        soon(lambda: json.loads(alice("status", "--json", "stubborn").stdout)["state"] == "stopping")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+    job = json.loads(alice("status", "--json", "stubborn").stdout)
+    assert (process.returncode, job["state"]) == (130, "stopping")
+    (told,) = errors.decode().splitlines()
+    again = rf"listen again: gproc output --offset \d+ {job['id']}"
+    assert re.fullmatch(f"gproc: stopped listening, the server goes on stopping the job; {again}", told)
+    assert alice("stop", "--grace", "0s", job["id"]).returncode == 0
+
+
 def test_i4_a_reader_that_leaves_ends_quietly(alice: Cli) -> None:
     with alice.running("start", "-l", "sh", "-c", "yes | head -c 5000000; sleep 60") as process:
         assert process.stdout is not None
@@ -534,6 +556,16 @@ def test_watch_in_a_pipe_prints_lines_with_their_job(alice: Cli) -> None:
     assert "1 job: 1 exited 0" in done.stderr
 
 
+def test_watch_in_a_pipe_tells_once_what_was_not_kept_and_of_which_job(alice: Cli) -> None:
+    script = "echo kept; for i in 1 2 3 4 5; do echo dropped; done"
+    job = alice.start("-n", "verbose", "--output-limit", "5", "sh", "-c", script)
+    alice("wait", job)
+    done = alice("watch", job)
+    assert (done.returncode, done.stdout) == (0, "verbose | kept\n")
+    gaps = [line for line in done.stderr.splitlines() if "not kept" in line]
+    assert gaps == ["gproc: verbose: 40 bytes not kept here: the output from offset 5 to 45"]
+
+
 def test_watch_follows_more_jobs_than_it_can_at_a_time(alice: Cli) -> None:
     jobs = [alice.start("-n", f"crowd-{number}", "sh", "-c", f"echo hi {number}") for number in range(5)]
     done = subprocess.run(
@@ -590,6 +622,19 @@ def test_doctor_finds_what_is_wrong(alice: Cli, bob: Cli, tmp_path: Path) -> Non
     loose.write_bytes(Path(alice.env["GPROC_KEY"]).read_bytes())
     loose.chmod(0o644)
     assert f"chmod 600 {loose}" in alice("--key", str(loose), "doctor").stdout
+
+
+def test_doctor_warns_of_a_server_whose_clock_is_ahead(server: ThreadedServer, tmp_path: Path) -> None:
+    carol = Cli(server, "carol", tmp_path)
+    with shifted_clock(timedelta(hours=1)):  # the server's, which is in this process
+        job = carol.start("true")
+    done = carol("doctor", "--json")
+    *_, request, clock = json.loads(done.stdout)
+    assert (done.returncode, request["verdict"]) == (0, "good")
+    assert (clock["check"], clock["verdict"]) == ("clock", "warning")
+    assert re.fullmatch(r"the server's clock is at least 3[56]\d\d s ahead of this one", clock["detail"])
+    assert carol("wait", job).returncode == 0
+    assert carol("remove", job).returncode == 0
 
 
 @pytest.mark.parametrize(

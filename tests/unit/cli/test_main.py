@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -260,11 +261,25 @@ def test_whoever_removes_the_current_context_is_told_how_to_choose_another(tmp_p
     assert gproc("context", "remove", "two", env=env).stderr == ""
 
 
+def test_where_there_are_no_contexts_people_are_told_how_to_make_one_and_programs_get_an_empty_list(
+    tmp_path: Path,
+) -> None:
+    env = {"XDG_CONFIG_HOME": str(tmp_path)}
+    to_people, to_programs = gproc("context", "list", env=env), gproc("context", "list", "--json", env=env)
+    assert (to_people.returncode, to_people.stdout) == (0, "")
+    assert to_people.stderr.startswith("gproc: no contexts; `gproc context add NAME ")
+    assert (to_programs.returncode, to_programs.stdout, to_programs.stderr) == (0, "[]\n", "")
+
+
 def test_contexts_are_made_used_shown_and_removed(tmp_path: Path) -> None:
     env = {"XDG_CONFIG_HOME": str(tmp_path)}
     assert gproc("context", "add", "prod", "--addr", "p:1", "--key", "/k", env=env).returncode == 0
     assert gproc("context", "add", "test", "--addr", "t:1", env=env).returncode == 0
     assert gproc("context", "list", env=env).stdout == "* prod  p:1\n  test  t:1\n"
+    assert json.loads(gproc("context", "list", "--json", env=env).stdout) == [
+        {"name": "prod", "current": True, "addr": "p:1", "key": "/k"},
+        {"name": "test", "current": False, "addr": "t:1"},
+    ]
     assert gproc("context", "use", "test", env=env).returncode == 0
     shown = gproc("context", "show", env={**env, "GPROC_KEY": "/other"}).stdout
     assert [line.split()[:3] for line in shown.splitlines()] == [
