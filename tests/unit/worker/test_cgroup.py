@@ -1,18 +1,117 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from gproc.errors import StartFailed
+from gproc.errors import StartFailed, StateError
 from gproc.model import Usage
+from gproc.worker import Supervisor, SupervisorSettings
 from gproc.worker.cgroup import JobCgroup, disk_of, prepare_subtree, was_taken
+
+DELEGATED = "from gproc.worker.cgroup import delegated_subtree; print(delegated_subtree())"
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Path:
+    """A directory with as much of a cgroup as is looked at."""
+    group = tmp_path / "group"
+    group.mkdir()
+    (group / "cgroup.kill").touch()
+    return group
+
+
+@pytest.fixture
+def unit() -> Iterator[Path]:
+    """A cgroup of the kernel's, of which nothing says that it is delegated, with a leaf in it."""
+    mounts = (line.split() for line in Path("/proc/mounts").read_text(encoding="ascii").splitlines())
+    mount = next((Path(mount[1]) for mount in mounts if mount[2] == "cgroup2"), None)
+    if mount is None or not os.access(mount, os.W_OK) or os.geteuid() != 0:
+        pytest.skip("needs root and a cgroup v2")
+    unit = mount / f"gproc-unit-{os.getpid()}"
+    unit.mkdir()
+    (unit / "leaf").mkdir()
+    try:
+        yield unit
+    finally:
+        (unit / "leaf").rmdir()
+        unit.rmdir()
+
+
+def asked_within(group: Path, program: str) -> str:
+    """Return what *program* prints, run by a process in *group*."""
+    enter = f'echo 0 > {group}/cgroup.procs && exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", enter, "sh", sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+    return done.stdout.strip()
+
+
+def handed_on(*groups: Path) -> Sequence[bool]:
+    return [(group / "cgroup.subtree_control").exists() for group in groups]
 
 
 def test_what_is_no_cgroup_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"not a cgroup v2 with cgroup\.kill"):
         prepare_subtree(tmp_path / "group")
+
+
+@pytest.mark.parametrize("is_entered_again", [False, True])
+def test_a_group_without_processes_hands_its_controllers_on(group: Path, is_entered_again: bool) -> None:
+    (group / "cgroup.procs").write_text("1\n")
+    jobs = prepare_subtree(group, is_entered_again=is_entered_again)
+    assert (jobs, jobs.is_dir()) == (group / "jobs", True)
+    assert handed_on(group, jobs) == [True, True]
+    assert not (group / "server").exists()
+
+
+def test_a_server_that_is_in_the_group_moves_to_a_leaf_so_that_controllers_can_be_handed_on(group: Path) -> None:
+    (group / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
+    jobs = prepare_subtree(group)
+    assert (group / "server" / "cgroup.procs").read_text() == "0"
+    assert handed_on(group, jobs) == [True, True]
+
+
+def test_a_group_that_the_next_server_is_put_into_hands_no_controllers_on(group: Path) -> None:
+    (group / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    jobs = prepare_subtree(group, is_entered_again=True)
+    assert (jobs, jobs.is_dir()) == (group / "jobs", True)
+    assert handed_on(group, jobs) == [False, False]
+    assert not (group / "server").exists()
+
+
+def test_a_group_is_prepared_again_by_the_next_server(group: Path) -> None:
+    (group / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    assert prepare_subtree(group) == prepare_subtree(group)
+
+
+@pytest.mark.parametrize("attribute", ["user.delegate", "trusted.delegate"])
+def test_the_group_that_was_delegated_is_found_from_within_it_and_from_a_leaf_of_it(unit: Path, attribute: str) -> None:
+    for group in (unit, unit / "leaf"):
+        assert asked_within(group, DELEGATED) == "None"
+    try:
+        os.setxattr(unit, attribute, b"1")
+    except OSError as error:
+        pytest.skip(f"cgroups here cannot be marked: {error.strerror}")
+    for group in (unit, unit / "leaf"):
+        assert asked_within(group, DELEGATED) == str(unit)
+
+
+async def test_a_cgroup_that_was_configured_and_cannot_be_used_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    for unusable, reason in (
+        (tmp_path / "plain", r"not a cgroup v2 with cgroup\.kill \(Linux 5\.14\)"),
+        (tmp_path / "no" / "such", "No such file or directory"),
+    ):
+        supervisor = Supervisor(tmp_path / "state", SupervisorSettings(cgroup=unusable))
+        with pytest.raises(StateError, match=f"^cgroup {unusable}: cannot be used: {reason}$"):
+            await supervisor.__aenter__()
+    async with Supervisor(tmp_path / "state"):
+        """The directory was given back: the next server, configured otherwise, can have it."""
 
 
 def test_c6_figures_come_from_the_group_where_it_has_them(tmp_path: Path) -> None:
