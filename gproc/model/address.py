@@ -10,7 +10,8 @@ from gproc.errors import ConfigError
 __all__ = ["Address", "parse_address"]
 
 _BRACKETED = r"\[([0-9A-Fa-f:.%a-z]+)\](?::(\d+))?"
-_PLAIN = r"([^\s:/\[\]]*)(?::(\d+))?"
+_LABEL = r"[^\s:/\[\].]{1,63}"  # what stands between the dots of a name
+_PLAIN = rf"((?:{_LABEL}(?:\.{_LABEL})*\.?)?)(?::(\d+))?"
 
 
 class Address(NamedTuple):

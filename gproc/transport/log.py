@@ -14,6 +14,7 @@ from collections.abc import Callable
 __all__ = ["LOGGER", "EventLog", "printable"]
 
 LOGGER = logging.getLogger("gproc.transport")
+LOGGER.addHandler(logging.NullHandler())  # to whoever did not ask for logs, errors alone say what went wrong
 
 _PEERS_REMEMBERED = 1024
 

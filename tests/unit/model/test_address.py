@@ -14,6 +14,7 @@ from gproc.model.address import Address, parse_address
         ("[::1]:3000", "::1", 3000),
         ("[fe80::1%eth0]:65535", "fe80::1%eth0", 65535),
         (" jobs.example.org:443 ", "jobs.example.org", 443),
+        ("jobs.example.org.:443", "jobs.example.org.", 443),
     ],
 )
 def test_host_and_port_are_read(text: str, host: str, port: int) -> None:
@@ -62,7 +63,22 @@ def test_a_missing_port_is_told_with_an_example(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":3000", "::1", "::1:3000", "a:b", "a:1:2", "http://x:1", "a b:1", "[x]:1]", "h:"]
+    "text",
+    [
+        "",
+        ":3000",
+        "::1",
+        "::1:3000",
+        "a:b",
+        "a:1:2",
+        "http://x:1",
+        "a b:1",
+        "[x]:1]",
+        "h:",
+        "a..b:1",
+        ".b:1",
+        f"{64 * 'x'}:1",
+    ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"write localhost:3000, or \[::1\]:3000"):
