@@ -139,6 +139,9 @@ def cli(ctx: click.Context, /, **flags: str | None) -> None:
     ctx.obj = flags
 
 
+_OF_ALL_COMMANDS = frozenset(name for param in cli.params for name in param.opts)
+
+
 def run(args: Sequence[str]) -> int:
     """Run the command line *args* and return its exit code. Whatever goes wrong becomes one line on stderr."""
     try:
@@ -193,6 +196,8 @@ def _was_interrupted(error: BaseException | None) -> bool:
 def _usage_problem(error: click.UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "gproc"
     verb = path.removeprefix("gproc").strip()
+    if verb and isinstance(error, click.NoSuchOption) and error.option_name in _OF_ALL_COMMANDS:
+        return f"{verb}: {error.option_name} is said before the command: `gproc {error.option_name} ... {verb}`"
     problem = error.format_message().rstrip(".")
     asks = "" if "--help" in problem else f"; see `{path} --help`"
     return f"{verb}: {problem}{asks}" if verb else f"{problem}{asks}"

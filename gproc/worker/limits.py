@@ -39,13 +39,14 @@ def plan_limits(limits: Limits, *, controllers: frozenset[str], is_root: bool, d
         bound = getattr(limits, name)
         if bound is not None:
             rlimits.append((which, bound))
-            report[name] = ENFORCED
+            report[name] = _EACH_PROCESS if name == "memory_bytes" else ENFORCED
     if limits.core_bytes is not None:
         report["core_bytes"] = ENFORCED
     if limits.output_bytes is not None:
         report["output_bytes"] = ENFORCED
     if limits.memory_bytes is not None and "memory" in controllers:
         files += [("memory.max", str(limits.memory_bytes)), ("memory.oom.group", "1")]
+        report["memory_bytes"] = ENFORCED
     if limits.cpu_millis is not None and "cpu" in controllers:
         files.append(("cpu.max", f"{limits.cpu_millis * _PERIOD_MICROSECONDS // 1000} {_PERIOD_MICROSECONDS}"))
         report["cpu_millis"] = ENFORCED
@@ -72,6 +73,7 @@ def _speeds(limits: Limits, disk: str | None) -> tuple[tuple[tuple[str, str], ..
     return (("io.max", line),), dict.fromkeys(wanted, ENFORCED)
 
 
+_EACH_PROCESS = f"{ENFORCED}: for each process of the job, not for all of them together"
 _ROOT_IS_FREE = "unavailable: the kernel does not hold root to it without a cgroup v2 pids controller"
 _NO_IO = "unavailable: needs a cgroup v2 io controller"
 _NO_DISK = "unavailable: the job's directory is not on a disk that the kernel can name (tmpfs, overlay, network)"

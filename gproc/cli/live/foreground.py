@@ -71,7 +71,7 @@ def _telling_that_it_goes_on(job: Job, output: Output, was_stopped: Callable[[],
             raise  # it is over, and may even have been removed
         again = f"listen again: gproc output --offset {output.offset} {job.id}"
         if was_stopped():
-            note(f"stopped listening, the server goes on stopping the job; {again}")
+            note(f"stopped listening; the server goes on stopping the job, if it was there to hear it; {again}")
         else:
             note(f"stopped listening, not the job; {again}; end it: gproc stop {job.id}")
         raise

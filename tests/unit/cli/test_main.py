@@ -54,6 +54,7 @@ def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     ("args", "problem"),
     [
         (("--nonsense",), "gproc: No such option"),
+        (("list", "--addr", "x:1"), "gproc: list: --addr is said before the command: `gproc --addr ... list`"),
         (("lst",), "gproc: there is no command 'lst'; did you mean 'list'?"),
         (("start",), "gproc: start: Missing argument 'COMMAND'"),
         (("start", "--timeout", "soon", "ls"), "gproc: start: Invalid value for '--timeout': 'soon' is not a duration"),

@@ -45,6 +45,7 @@ def test_f4_each_limit_is_reported_as_it_is_held_without_cgroups() -> None:
         "io_write_bps",
     }
     assert plan.report["cpu_millis"].startswith("unavailable: ")
+    assert plan.report["memory_bytes"].startswith("enforced: for each process of the job")
 
 
 def test_f4_root_is_told_that_the_number_of_processes_is_not_held() -> None:

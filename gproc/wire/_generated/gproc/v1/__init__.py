@@ -288,7 +288,7 @@ class JobStatus(betterproto.Message):
         19, betterproto.TYPE_STRING, betterproto.TYPE_STRING
     )
     """
-    How each limit that was asked for is held: "enforced" or "unavailable: why".
+    How each limit that was asked for is held: "enforced", "enforced: how", or "unavailable: why".
     """
 
 
