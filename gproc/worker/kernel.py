@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 from functools import cache
@@ -58,9 +59,9 @@ def tee(source: int, target: int, most: int) -> int:
     Raises:
         BlockingIOError: There is nothing in it now.
     """
-    count = _libc.tee(source, target, most, _SPLICE_F_NONBLOCK)
-    if count < 0:
-        _raise_errno()
+    while (count := _libc.tee(source, target, most, _SPLICE_F_NONBLOCK)) < 0:
+        if ctypes.get_errno() != errno.EINTR:  # a signal: what PEP 475 does for Python's own calls
+            _raise_errno()
     return int(count)
 
 
@@ -103,5 +104,5 @@ def _prctl(option: int, argument: int | ctypes.c_char_p) -> None:
 
 
 def _raise_errno() -> NoReturn:
-    error = ctypes.get_errno()
-    raise OSError(error, os.strerror(error))
+    number = ctypes.get_errno()
+    raise OSError(number, os.strerror(number))

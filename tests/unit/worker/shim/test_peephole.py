@@ -1,5 +1,6 @@
 import fcntl
 import os
+import signal
 import sys
 import termios
 from collections.abc import Iterator
@@ -48,6 +49,25 @@ def test_an_empty_pipe_says_so_and_its_end_is_no_bytes(pipe: tuple[int, int], pe
         peephole.look(reader)
     os.close(writer)
     assert bytes(peephole.look(reader)) == b""
+
+
+def test_a_signal_that_comes_meanwhile_is_no_error(pipe: tuple[int, int], peephole: Peephole) -> None:
+    heard = 0
+
+    def hear(_number: int, _frame: object) -> None:
+        nonlocal heard
+        heard += 1
+
+    before = signal.signal(signal.SIGALRM, hear)
+    signal.setitimer(signal.ITIMER_REAL, 0.000_05, 0.000_05)
+    try:
+        while heard < 2000:
+            with pytest.raises(BlockingIOError):
+                peephole.look(pipe[0])
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    os.close(pipe[1])
 
 
 def test_what_comes_between_look_and_take_is_neither_lost_nor_seen_twice(
