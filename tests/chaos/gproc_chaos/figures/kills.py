@@ -27,6 +27,8 @@ async def server_killed(stage: Stage) -> Sequence[Check]:
     rounds, tally, restarts = stage.pick(3, 200), Tally(), []
     async with ServerProcess(stage.room("server")) as server:
         clients = [server.client(name) for name in ["alice"] * _READERS]
+        for client in clients:
+            await client.connect()  # a server that was never reached is not waited for as long
         for number in range(rounds):
             writer = Writer(
                 total=2_000_003,
