@@ -34,7 +34,7 @@ class _Stretch:
     """Bytes of one kind, up to `end`."""
 
     kind: Kind
-    time_ns: int
+    time: datetime
     end: int
 
 
@@ -53,6 +53,7 @@ class OutputCursor:
             raise
         self._index = Index(self._index_fd)
         self._record = 0
+        self._known: _Stretch | None = None  # the last whole one, which is going to stay as it is
         self._open = True
 
     def __enter__(self) -> Self:
@@ -82,6 +83,7 @@ class OutputCursor:
         if wanted.tail_lines is not None:
             self.offset = max(self.offset, self._offset_of_last_lines(wanted.tail_lines, extent))
         self._record = self._index.find_offset(self.offset)
+        self._known = None
 
     def read(self, extent: Extent, *, may_block: bool = True, at_most: int = CHUNK_BYTES) -> Chunk | Gap | None:
         """Return what comes next within *extent* and go past it, *at_most* so many bytes; None at its end.
@@ -110,24 +112,26 @@ class OutputCursor:
         return gap
 
     def _chunk(self, data: bytes | memoryview, stretch: _Stretch) -> Chunk:
-        # Rounded down, so that whoever asks for what came since then gets this chunk, too.
-        time = datetime.fromtimestamp(stretch.time_ns // 1000 / 1e6, UTC)
-        chunk = Chunk(data, _STREAMS[stretch.kind], self.offset, time)
+        chunk = Chunk(data, _STREAMS[stretch.kind], self.offset, stretch.time)
         self.offset += len(data)
         return chunk
 
     def _stretch(self, kept: int) -> _Stretch:
         """Return the stretch that the offset lies in."""
+        if self._known is not None and self.offset < self._known.end:
+            return self._known
         record = self._index.record(self._record)
         if record is None or record.offset > self.offset:
             # A damaged index does not say whose these bytes are: they are shown, as standard output.
-            return _Stretch(Kind.STDOUT, 0, kept if record is None else min(kept, record.offset))
+            return _Stretch(Kind.STDOUT, _time(0), kept if record is None else min(kept, record.offset))
         following = self._index.record(self._record + 1)
         while following is not None and following.offset <= self.offset:
             self._record += 1
             record, following = following, self._index.record(self._record + 1)
-        end = kept if following is None else min(kept, following.offset)
-        return _Stretch(record.kind, record.time_ns, end)
+        if following is None or following.offset > kept:
+            return _Stretch(record.kind, _time(record.time_ns), kept)
+        self._known = _Stretch(record.kind, _time(record.time_ns), following.offset)
+        return self._known
 
     def _pread(self, size: int, offset: int, may_block: bool) -> bytes | memoryview:
         if may_block:
@@ -183,6 +187,11 @@ def stored_extent(*, dir_fd: int, end: int | None = None) -> Extent:
     """Return how far the files go, when no writer is left to tell; *end* is what its last record said."""
     size = os.stat("output", dir_fd=dir_fd, follow_symlinks=False).st_size
     return Extent(size, size) if end is None else Extent(end, min(size, end))
+
+
+def _time(nanoseconds: int) -> datetime:
+    # Rounded down, so that whoever asks for what came since then gets the chunk, too.
+    return datetime.fromtimestamp(nanoseconds // 1000 / 1e6, UTC)
 
 
 def _open(dir_fd: int, name: str) -> int:

@@ -10,6 +10,7 @@ The numbers are those of ``proto/gproc/v1/jobs.proto``; a property test holds th
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["MalformedOutput", "OutputFields", "decode_output", "encode_output_head", "varint"]
@@ -20,6 +21,9 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _BILLION = 1_000_000_000
 _LARGEST_VARINT = 10
 _U64 = 2**64 - 1
+_TIMES = 256
+"""How many times are kept as they were read and written: chunks of one moment follow each other."""
+_LONGEST_TIME = 2 * (1 + _LARGEST_VARINT)
 
 
 class MalformedOutput(ValueError):
@@ -76,7 +80,7 @@ def decode_output(message: bytes | bytearray | memoryview) -> OutputFields:
             offset, at = _read_varint(view, at)
         elif tag == _TIME << 3 | _BYTES:
             moment, at = _read_bytes(view, at)
-            time_ns = _read_timestamp(moment)
+            time_ns = _known_timestamp(bytes(moment)) if len(moment) <= _LONGEST_TIME else _read_timestamp(moment)
         elif tag == _GAP << 3 | _BYTES:
             part, at = _read_bytes(view, at)
             gap = bytes(part)
@@ -88,6 +92,7 @@ def decode_output(message: bytes | bytearray | memoryview) -> OutputFields:
     return OutputFields(data=data, stream=stream, offset=offset, time_ns=time_ns, gap=gap, end=end)
 
 
+@lru_cache(_TIMES)
 def _timestamp(time_ns: int) -> bytes:
     seconds, nanos = divmod(time_ns, _BILLION)
     moment = b""
@@ -96,6 +101,11 @@ def _timestamp(time_ns: int) -> bytes:
     if nanos:
         moment += bytes((_NANOS << 3 | _VARINT,)) + varint(nanos)
     return moment
+
+
+@lru_cache(_TIMES)
+def _known_timestamp(moment: bytes) -> int:
+    return _read_timestamp(memoryview(moment))
 
 
 def _read_timestamp(view: memoryview) -> int:
@@ -128,14 +138,16 @@ def varint(number: int) -> bytes:
 
 
 def _read_varint(view: memoryview, at: int) -> tuple[int, int]:
+    if at < len(view) and view[at] < 0x80:  # as nearly all are
+        return view[at], at + 1
     number = shift = 0
-    for position in range(at, min(len(view), at + _LARGEST_VARINT)):
-        byte = view[position]
+    for byte in view[at : at + _LARGEST_VARINT]:
+        at += 1
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
             if number > _U64:
                 raise MalformedOutput("a number is larger than 64 bits")
-            return number, position + 1
+            return number, at
         shift += 7
     raise MalformedOutput("a number is cut off or too long")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gproc.errors import InvalidArgument
@@ -72,6 +73,7 @@ def event_from_bytes(message: bytes | memoryview) -> OutputEvent:
     )
 
 
+@lru_cache(256)  # chunks of one moment follow each other
 def _time(nanoseconds: int) -> datetime:
     try:
         return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
