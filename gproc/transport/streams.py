@@ -6,7 +6,7 @@ byte at a time is not answered with frames of one byte. While a sender waits, `w
 of the connection cuts streams that wait too long. Nothing is queued: as long as there is no room, the message stays
 with its sender.
 
-**Turns.** The peer of a stream may read as quickly as we send; after a burst, others have their turn.
+**Turns.** The peer of a stream may read as quickly as we send; after a while, others have their turn.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["ConnectionLost", "GuardedStream"]
 
 BURST = 256 * 1024
-"""What one stream sends before it is another's turn."""
+"""What one stream sends at once, at most."""
+_TURN = 2 * BURST
+"""What it sends before it is another's turn: half a millisecond's worth, for each turn costs a round of the loop."""
 _MESSAGE_COSTS = 4 * 1024  # a small message takes as long as a few KiB of a large one
 
 
@@ -96,10 +98,10 @@ class GuardedStream(Stream):
                 return
 
     async def give_way(self) -> None:
-        """Let others have their turn, if this stream has sent a burst since it last did."""
+        """Let others have their turn, if this stream has sent enough since it last did."""
         # A reader that keeps up never makes us wait, and all others would. Before a message is made, not after it was
         # sent: a thousand senders who wait for their turn would hold a thousand messages.
-        if self._unyielded >= BURST:
+        if self._unyielded >= _TURN:
             self._unyielded = 0
             await asyncio.sleep(0)
 
