@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TypeVar
 
-from betterproto import serialized_on_wire
-
 from gproc.errors import InvalidArgument
 from gproc.model import JobRequest, Limits, StopPolicy, TerminalSize
 from gproc.wire._generated.gproc import v1
@@ -34,10 +32,10 @@ def request_from_message(message: v1.JobRequest) -> JobRequest:
         labels=message.labels,
         request_id=message.request_id,
         timeout=message.timeout or None,
-        stop=_stop_policy_from_message(message.stop),
+        stop=_stop_policy_from_message(message.stop) if message.is_set("stop") else StopPolicy(),
         stdin=message.stdin,
-        tty=_terminal_from_message(message.tty) if serialized_on_wire(message.tty) else None,
-        limits=_limits_from_message(message.limits),
+        tty=_terminal_from_message(message.tty) if message.is_set("tty") else None,
+        limits=_limits_from_message(message.limits) if message.is_set("limits") else Limits(),
     )
 
 

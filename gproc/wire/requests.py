@@ -1,6 +1,7 @@
 """What our own client asks, as bytes: every request, written past betterproto.
 
-Importing betterproto and the generated classes takes longer than most requests. What cannot be expressed raises
+Importing betterproto and the generated classes takes longer than most requests. What is as it is by default is left
+out, parts of messages, too: a server takes a tenth of a millisecond to read one. What cannot be expressed raises
 `InvalidArgument` with the name of the field, before anything is sent.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gproc.model import JobId, JobRequest, JobState, Limits, ListQuery, OutputRange, Stream, TerminalSize
+from gproc.model import JobId, JobRequest, JobState, Limits, ListQuery, OutputRange, StopPolicy, Stream, TerminalSize
 from gproc.wire import tags
 from gproc.wire.queries import SignalQuery, StopQuery
 from gproc.wire.scalars import (
@@ -60,12 +61,18 @@ def request_to_bytes(request: JobRequest) -> bytes:
             tags.entries(6, checked_map(request.labels, "labels")),
             tags.text(7, checked_text(request.request_id, "request_id")),
             tags.duration(8, request.timeout),
-            tags.field(9, tags.text(1, request.stop.signal.name) + tags.duration(2, request.stop.grace)),
+            _stop(request.stop),
             tags.number(10, request.stdin),
             _terminal(request.tty),
-            tags.field(12, _limits(request.limits)),
+            _limits(request.limits),
         )
     )
+
+
+def _stop(policy: StopPolicy) -> bytes:
+    if policy == StopPolicy():
+        return b""
+    return tags.field(9, tags.text(1, policy.signal.name) + tags.duration(2, policy.grace))
 
 
 def _terminal(size: TerminalSize | None) -> bytes:
@@ -73,9 +80,11 @@ def _terminal(size: TerminalSize | None) -> bytes:
 
 
 def _limits(limits: Limits) -> bytes:
+    if limits == Limits():
+        return b""
     bounds = {tag: natural(getattr(limits, name) or 0, f"limits.{name}") for tag, name in _BOUNDS.items()}
     bounds[8] = POLICY_NUMBERS[limits.output_policy]
-    return b"".join(tags.number(tag, bounds[tag]) for tag in sorted(bounds))
+    return tags.field(12, b"".join(tags.number(tag, bounds[tag]) for tag in sorted(bounds)))
 
 
 def id_to_bytes(job_id: JobId) -> bytes:
