@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -152,6 +151,8 @@ class _Place(click.ParamType[Any]):
             self.fail(f"must not be empty; name a {self.name}.", param, ctx)
         if not self._as_path or not isinstance(value, str):
             return value
+        from pathlib import Path
+
         return Path(value)
 
     def shell_complete(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -4,11 +4,9 @@ from gproc.model.identity import Identity, parse_identity
 from gproc.model.ids import JobId, make_job_id, parse_job_id
 from gproc.model.job import (
     JobRequest,
-    JobSpec,
     JobStatus,
     Limits,
     OutputPolicy,
-    RunAs,
     StopPolicy,
     TerminalSize,
     Usage,
@@ -26,7 +24,6 @@ __all__ = [
     "JobId",
     "JobPage",
     "JobRequest",
-    "JobSpec",
     "JobState",
     "JobStatus",
     "Limits",
@@ -34,7 +31,6 @@ __all__ = [
     "OutputEvent",
     "OutputPolicy",
     "OutputRange",
-    "RunAs",
     "StopPolicy",
     "Stream",
     "TerminalSize",

@@ -11,17 +11,8 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gproc.model.job import (
-    JobRequest,
-    JobSpec,
-    JobStatus,
-    Limits,
-    OutputPolicy,
-    RunAs,
-    StopPolicy,
-    TerminalSize,
-    Usage,
-)
+from gproc.model.job import JobRequest, JobStatus, Limits, OutputPolicy, StopPolicy, TerminalSize, Usage
+from gproc.model.spec import JobSpec, RunAs
 from gproc.model.state import JobState
 from gproc.model.units import parse_signal
 

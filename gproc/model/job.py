@@ -15,11 +15,9 @@ from gproc.model.state import JobState
 
 __all__ = [
     "JobRequest",
-    "JobSpec",
     "JobStatus",
     "Limits",
     "OutputPolicy",
-    "RunAs",
     "StopPolicy",
     "TerminalSize",
     "Usage",
@@ -119,35 +117,6 @@ class JobRequest:
                 raise InvalidArgument(what, f"longer than {MAX_NAME} characters")
         if self.timeout is not None and self.timeout < timedelta(0):
             raise InvalidArgument("timeout", "must not be negative")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunAs:
-    """The Unix user a job runs as."""
-
-    user: str
-    uid: int
-    gid: int
-    groups: tuple[int, ...]
-    home: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobSpec:
-    """A job that was accepted: the request, whose it is, and what the server added. Written before anything runs."""
-
-    id: JobId
-    owner: Identity
-    request: JobRequest
-    created_at: datetime
-    nonce: str
-    """A secret that the job's shim shows to prove that it is the one."""
-    run_as: RunAs | None = None
-    """None: the server's own user."""
-    reserve_bytes: int = 0
-    """Free disk space that output must leave."""
-    cgroup: str = ""
-    """The job's own cgroup v2, to be made by its shim; empty for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

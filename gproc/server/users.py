@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gproc.errors import ConfigError, PermissionDenied
-from gproc.model import Identity, RunAs
+from gproc.model import Identity
+from gproc.model.spec import RunAs
 
 __all__ = ["Users", "resolve_user", "resolve_users"]
 

@@ -7,8 +7,8 @@ long are cut by the same pulse, but one by one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from gproc.transport.limits import TransportLimits
 
@@ -29,8 +29,7 @@ class Step(Enum):
     LEAVE_OLD = "the connection is too old"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(NamedTuple):
     """What the decision stands on; moments are seconds of one monotonic clock."""
 
     now: float

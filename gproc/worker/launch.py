@@ -23,7 +23,7 @@ from enum import IntEnum
 from typing import NoReturn
 
 from gproc.errors import CommandNotExecutable, CommandNotFound, InvalidArgument, QuotaExceeded, StartFailed
-from gproc.model import RunAs
+from gproc.model.spec import RunAs
 from gproc.worker import kernel
 
 __all__ = ["DEFAULT_PATH", "JOB_VARIABLE", "Launch", "LaunchError", "Stage", "clean_environment", "explain", "launch"]

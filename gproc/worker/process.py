@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from signal import Signals
 
 from gproc.errors import JobFinished, QuotaExceeded
-from gproc.model import JobRequest, JobState, RunAs, StopPolicy
+from gproc.model import JobRequest, JobState, StopPolicy
 from gproc.model.job import arguments_of
+from gproc.model.spec import RunAs
 from gproc.model.units import signal_name
 from gproc.worker.launch import Launch, LaunchError, clean_environment, explain, launch
 

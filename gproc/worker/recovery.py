@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from gproc.errors import InvalidArgument, StateError
-from gproc.model import JobId, JobRequest, JobSpec, JobState, JobStatus
+from gproc.model import JobId, JobRequest, JobState, JobStatus
 from gproc.model.document import spec_from_document, status_from_document, status_to_document
+from gproc.model.spec import JobSpec
 from gproc.store.directory import StateDirectory, opened
 from gproc.store.reader import stored_extent
 from gproc.store.records import NewerRecordError, TornRecordError, read_record, write_record

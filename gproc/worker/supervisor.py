@@ -34,20 +34,19 @@ from gproc.model import (
     JobId,
     JobPage,
     JobRequest,
-    JobSpec,
     JobState,
     JobStatus,
     Limits,
     ListQuery,
     OutputEvent,
     OutputRange,
-    RunAs,
     StopPolicy,
     make_job_id,
 )
 from gproc.model.document import spec_to_document
 from gproc.model.job import arguments_of
 from gproc.model.listing import USUAL_PAGE
+from gproc.model.spec import JobSpec, RunAs
 from gproc.store.directory import StateDirectory, opened
 from gproc.store.records import create_record
 from gproc.store.retention import expired

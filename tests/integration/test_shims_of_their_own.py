@@ -15,8 +15,9 @@ from pathlib import Path
 from gproc_support.supervision import output_of, supervised
 from gproc_support.waiting import eventually
 
-from gproc.model import JobRequest, JobSpec, JobState, JobStatus, StopPolicy, make_job_id
+from gproc.model import JobRequest, JobState, JobStatus, StopPolicy, make_job_id
 from gproc.model.document import spec_to_document, status_from_document, status_to_document
+from gproc.model.spec import JobSpec
 from gproc.store.directory import opened
 from gproc.store.records import read_record, write_record
 from gproc.worker.kernel import boot_id

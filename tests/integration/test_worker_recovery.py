@@ -25,8 +25,9 @@ from gproc_support.supervision import (
 from gproc_support.waiting import eventually, soon
 
 from gproc.errors import JobNotFound, StateError
-from gproc.model import JobRequest, JobSpec, JobState, JobStatus, StopPolicy
+from gproc.model import JobRequest, JobState, JobStatus, StopPolicy
 from gproc.model.document import spec_to_document, status_to_document
+from gproc.model.spec import JobSpec
 from gproc.store.directory import opened
 from gproc.store.records import encode, read_record, write_record
 from gproc.worker import Supervisor

@@ -25,7 +25,8 @@ from gproc.errors import (
     StartFailed,
     Unavailable,
 )
-from gproc.model import JobState, RunAs, Stream
+from gproc.model import JobState, Stream
+from gproc.model.spec import RunAs
 from gproc.worker import Supervisor
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from gproc.model import JobSpec
+from gproc.model.spec import JobSpec
 from gproc.worker.cgroup import JobCgroup, disk_of
 from gproc.worker.launch import JOB_VARIABLE, Launch, LaunchError, clean_environment, explain, launch
 from gproc.worker.limits import LimitPlan, plan_limits

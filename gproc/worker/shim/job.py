@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from gproc.model import JobSpec, JobState, JobStatus, StopPolicy, Usage
+from gproc.model import JobState, JobStatus, StopPolicy, Usage
+from gproc.model.spec import JobSpec
 from gproc.model.units import format_duration, signal_name
 from gproc.worker.cgroup import JobCgroup
 from gproc.worker.lifecycle import TABLE, Action, Cause, Event, Phase, final_state

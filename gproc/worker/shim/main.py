@@ -14,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import NoReturn, Self
 
 from gproc.errors import GprocError, InternalError
-from gproc.model import JobRequest, JobSpec, JobState, JobStatus, OutputPolicy, StopPolicy
+from gproc.model import JobRequest, JobState, JobStatus, OutputPolicy, StopPolicy
 from gproc.model.document import spec_from_document, spec_to_document, status_to_document
+from gproc.model.spec import JobSpec
 from gproc.model.units import parse_signal
 from gproc.store.index import Kind
 from gproc.store.records import GrowingRecord, read_record, write_record

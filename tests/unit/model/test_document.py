@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 
 from gproc.model import (
     JobRequest,
-    JobSpec,
     JobState,
     JobStatus,
     Limits,
     OutputPolicy,
-    RunAs,
     StopPolicy,
     TerminalSize,
     Usage,
@@ -28,6 +26,7 @@ from gproc.model.document import (
     status_from_document,
     status_to_document,
 )
+from gproc.model.spec import JobSpec, RunAs
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 names = st.text(st.characters(exclude_characters="\0=", exclude_categories=["Cs"]), min_size=1, max_size=20)

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 
 from gproc.transport import TransportLimits
@@ -38,7 +36,7 @@ BUSY = Facts(
     ],
 )
 def test_what_is_done_about_a_connection(change: dict[str, object], step: Step) -> None:
-    assert next_step(replace(BUSY, **change), LIMITS) is step  # type: ignore[arg-type]
+    assert next_step(BUSY._replace(**change), LIMITS) is step  # type: ignore[arg-type]
 
 
 def test_the_pulse_is_quick_against_the_shortest_limit() -> None:

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from gproc.errors import CommandNotExecutable, CommandNotFound, GprocError, InvalidArgument, QuotaExceeded, StartFailed
-from gproc.model import RunAs
+from gproc.model.spec import RunAs
 from gproc.worker.launch import Launch, LaunchError, Stage, clean_environment, explain
 
 PLAN = Launch(
