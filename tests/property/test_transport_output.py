@@ -75,3 +75,10 @@ def test_unknown_fields_are_skipped(extra: bytes, data: bytes) -> None:
     message = extra + encode_output_head(stream=2, offset=7, time_ns=None, data_len=len(data)) + data + extra
     fields = decode_output(message)
     assert (bytes(fields.data), fields.stream, fields.offset, fields.time_ns) == (data, 2, 7, None)
+
+
+@given(extra=st.binary(max_size=100), time_ns=st.integers(0, 2**62))
+def test_a_time_with_fields_from_the_future_is_read(extra: bytes, time_ns: int) -> None:
+    known = encode_output_head(stream=0, offset=0, time_ns=time_ns, data_len=0)[2:]
+    moment = b"\x7a" + bytes((len(extra),)) + extra + known
+    assert decode_output(b"\x22" + bytes((len(moment),)) + moment).time_ns == time_ns

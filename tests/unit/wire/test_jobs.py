@@ -62,6 +62,17 @@ def test_a_plain_request_arrives_as_it_was() -> None:
     assert asked(JobRequest(command="true")) == JobRequest(command="true")
 
 
+def test_what_a_request_has_by_default_is_not_sent() -> None:
+    assert request_to_bytes(JobRequest(command="true")) == bytes(messages.JobRequest(command="true"))
+
+
+def test_parts_that_are_there_and_empty_say_as_little_as_absent_ones() -> None:
+    empty_stop_and_limits = b"\x4a\x00\x62\x00"
+    encoded = bytes(messages.JobRequest(command="true")) + empty_stop_and_limits
+    decoded = RequestCodec().decode(encoded, messages.JobRequest)
+    assert request_from_message(decoded) == JobRequest(command="true")
+
+
 def test_what_is_absent_is_as_the_proto_says() -> None:
     assert request_from_message(sent(messages.JobRequest(command="true"))) == JobRequest(
         command="true",

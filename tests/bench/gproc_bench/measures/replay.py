@@ -30,7 +30,7 @@ def replay(session: Session) -> Iterator[Row]:
         return ["cat", str(payload.path)], size, payload.sha256
 
     field = [*map(_gproc, session.options.loops), ssh_stream(cat), GRPCIO, GRPC_GO, RAW_TLS]
-    standings = contest(session, field, sizes, session.rounds(full=5, quick=3))
+    standings = contest(session, field, sizes, session.rounds(full=7, quick=3))
     question = Question(measure="replay", unit=Unit.THROUGHPUT, say_size=bytes_text, deciding_size=sizes[-1])
     yield from compared(question, standings, gproc_names(session), REACHES)
 
