@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gproc.cli.command import FILE, Group, complete_contexts
-from gproc.cli.commands import SECTIONS, VERBS
+from gproc.cli.commands import ELSEWHERE, SECTIONS, VERBS
 from gproc.cli.console import error_line, show_place
 from gproc.cli.entry import main
 
@@ -85,11 +85,7 @@ class LazyGroup(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the verb and its arguments; an unknown verb is bad usage, with what may have been meant."""
         if args and args[0] not in VERBS and not ctx.resilient_parsing:
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], VERBS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "`gproc --help` shows them"
-            raise click.UsageError(f"there is no command {args[0]!r}; {hint}", ctx)
+            raise click.UsageError(f"there is no command {args[0]!r}; {_meant_by(args[0])}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -98,6 +94,15 @@ class LazyGroup(Group):
             with formatter.section(section):
                 rows = [(verb.name, verb.summary) for verb in VERBS.values() if verb.section == section]
                 formatter.write_dl(rows, col_spacing=12 - max(len(name) for name, _ in rows))
+
+
+def _meant_by(word: str) -> str:
+    if word in ELSEWHERE:
+        return f"use `gproc {ELSEWHERE[word]}`"
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, VERBS, n=1)
+    return f"did you mean `gproc {close[0]}`?" if close else "`gproc --help` shows them"
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
@@ -199,7 +204,7 @@ def _usage_problem(error: click.UsageError) -> str:
     if verb and isinstance(error, click.NoSuchOption) and error.option_name in _OF_ALL_COMMANDS:
         return f"{verb}: {error.option_name} is said before the command: `gproc {error.option_name} ... {verb}`"
     problem = error.format_message().rstrip(".")
-    asks = "" if "--help" in problem else f"; see `{path} --help`"
+    asks = "" if "`gproc " in problem else f"; see `{path} --help`"
     return f"{verb}: {problem}{asks}" if verb else f"{problem}{asks}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["SECTIONS", "VERBS", "Verb"]
+__all__ = ["ELSEWHERE", "SECTIONS", "VERBS", "Verb"]
 
 
 class Verb(NamedTuple):
@@ -40,3 +40,23 @@ _VERBS = (
 )
 
 VERBS = {verb.name: verb for verb in _VERBS}
+
+ELSEWHERE = {
+    "add": "start",
+    "cat": "output",
+    "exec": "run",
+    "follow": "output",
+    "help": "--help",
+    "inspect": "status",
+    "jobs": "list",
+    "kill": "stop",
+    "log": "output",
+    "logs": "output",
+    "ls": "list",
+    "ps": "list",
+    "rm": "remove",
+    "show": "status",
+    "tail": "output",
+    "top": "watch",
+}
+"""What other tools call it, and what it is here: no second names, but an answer to whoever brings the word along."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gproc.cli.commands import VERBS, Verb
+from gproc.cli.commands import ELSEWHERE, VERBS, Verb
 from gproc.cli.main import run
 
 NOTHING = {"HOME": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent"}
@@ -55,7 +55,7 @@ def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
     [
         (("--nonsense",), "gproc: No such option"),
         (("list", "--addr", "x:1"), "gproc: list: --addr is said before the command: `gproc --addr ... list`"),
-        (("lst",), "gproc: there is no command 'lst'; did you mean 'list'?"),
+        (("lst",), "gproc: there is no command 'lst'; did you mean `gproc list`?"),
         (("start",), "gproc: start: Missing argument 'COMMAND'"),
         (("start", "--timeout", "soon", "ls"), "gproc: start: Invalid value for '--timeout': 'soon' is not a duration"),
         (("start", "-e", "novalue", "ls"), "gproc: start: -e 'novalue': must be KEY=VALUE"),
@@ -85,6 +85,32 @@ def test_bad_usage_is_one_line_and_exit_code_2(here: Here, args: tuple[str, ...]
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(problem)
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "use"),
+    [
+        (("ps", "-a"), "gproc list"),
+        (("ls",), "gproc list"),
+        (("logs", "-f", "x"), "gproc output"),
+        (("tail", "x"), "gproc output"),
+        (("kill", "x"), "gproc stop"),
+        (("rm", "x"), "gproc remove"),
+        (("top",), "gproc watch"),
+        (("help", "list"), "gproc --help"),
+    ],
+)
+def test_a_word_of_another_tool_is_answered_with_the_command_to_use(
+    here: Here, args: tuple[str, ...], use: str
+) -> None:
+    done = here(*args)
+    told = f"gproc: there is no command {args[0]!r}; use `{use}`\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+
+
+def test_every_word_of_another_tool_leads_to_a_command_that_there_is() -> None:
+    assert ELSEWHERE.keys().isdisjoint(VERBS)
+    assert {*ELSEWHERE.values()} <= {*VERBS, "--help"}
 
 
 @pytest.mark.parametrize("args", [("list",), ("status", "x"), ("start", "ls"), ("serve", "--state-dir", "/s")])
