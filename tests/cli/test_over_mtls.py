@@ -459,14 +459,14 @@ def test_a_limit_that_does_not_hold_is_told(alice: Cli, verb: str) -> None:
 def test_why_a_job_ended_is_told_unless_it_ended_by_itself(alice: Cli) -> None:
     done = alice("run", "--timeout", "0.2s", "sleep", "60")
     assert done.returncode == 143
-    assert done.stderr.startswith("gproc: the job is over: timed out SIGTERM")
+    assert done.stderr == "gproc: the job is over: timed out SIGTERM because its time of 0.2s was over\n"
     with alice.running("start", "-l", "sh", "-c", "echo hi; sleep 60") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"hi\n"
         assert process.stderr is not None
         alice("stop", process.stderr.readline().decode().strip())
         _, errors = process.communicate(timeout=10)
-    assert errors.startswith(b"gproc: the job is over: stopped SIGTERM by alice")
+    assert errors == b"gproc: the job is over: stopped SIGTERM by alice\n"
 
 
 def test_talk_does_not_stick_to_output_that_did_not_end_its_line(alice: Cli) -> None:

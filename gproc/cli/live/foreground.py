@@ -87,9 +87,15 @@ def _tell_ending(status: JobStatus) -> None:
     if status.state in (JobState.STOPPED, JobState.TIMED_OUT, JobState.LOST):
         from gproc.cli.render.jobs import outcome
 
-        by = f" by {status.stopped_by}" if status.stopped_by else ""
-        why = f": {status.reason}" if status.reason else ""
-        note(f"the job is over: {outcome(status)}{by}{why}")
+        note(f"the job is over: {outcome(status)}{_by_whom_and_why(status)}")
+
+
+def _by_whom_and_why(status: JobStatus) -> str:
+    """Return what the outcome leaves open: each thing once, for most reasons begin as the outcome does."""
+    by = f" by {status.stopped_by}" if status.stopped_by and status.state is JobState.STOPPED else ""
+    if status.reason.startswith(f"stopped{by}"):
+        return status.reason.removeprefix("stopped")
+    return f"{by}: {status.reason}" if status.reason else by
 
 
 def _killed(status: JobStatus) -> str:
