@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Interrupts"]
 
+_QUIET_SECONDS = 1.0
+
 
 class Interrupts:
     """While entered, Ctrl-C goes to *job*: SIGINT; the second time Stop; the third time the caller is cancelled."""
@@ -49,13 +51,24 @@ class Interrupts:
     def _pressed(self) -> None:
         self._count += 1
         if self._count == 1:
-            self._ask(lambda: self._job.signal(signal.SIGINT))
+            self._ask(self._pass_on)
         elif self._count == 2:
             note("stopping the job; Ctrl-C again leaves it to itself")
             self.has_stopped = True
             self._ask(self._stop)
         elif self._caller is not None:
             self._caller.cancel()
+
+    async def _pass_on(self) -> None:
+        told = asyncio.get_running_loop().call_later(_QUIET_SECONDS, self._tell_that_it_waits)
+        try:
+            await self._job.signal(signal.SIGINT)
+        finally:
+            told.cancel()
+
+    def _tell_that_it_waits(self) -> None:
+        if self._count == 1:
+            note("Ctrl-C waits for the server, which has not answered yet; Ctrl-C again stops the job")
 
     async def _stop(self) -> None:
         try:

@@ -14,13 +14,18 @@ from gproc.errors import GprocError, JobFinished, PermissionDenied, Unavailable
 class Steered:
     """What a client's job does with a signal and a stop, without a client: it takes note, and answers as it is told."""
 
-    def __init__(self, *, to_signal: GprocError | None = None, to_stop: GprocError | None = None) -> None:
+    def __init__(
+        self, *, is_away: bool = False, to_signal: GprocError | None = None, to_stop: GprocError | None = None
+    ) -> None:
         self.told: list[str] = []
+        self._is_away = is_away
         self._to_signal = to_signal
         self._to_stop = to_stop
 
     async def signal(self, number: signal.Signals) -> None:
         self.told.append(number.name)
+        if self._is_away:
+            await asyncio.Event().wait()
         if self._to_signal is not None:
             raise self._to_signal
 
@@ -49,10 +54,11 @@ class Listening:
             self._begun.set()
             await asyncio.Event().wait()
 
-    async def press(self, *expected: str) -> None:
+    async def press(self, *expected: str, times: int = 1) -> None:
         """Press Ctrl-C; return once the job was told all that is *expected*."""
         await self._begun.wait()
-        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
         await eventually(lambda: self._job.told == [*expected])
 
     def says_that_it_is_being_stopped(self) -> bool:
@@ -73,6 +79,27 @@ async def test_the_first_ctrl_c_is_the_jobs_and_the_second_stops_it(capsys: pyte
     assert capsys.readouterr().err == "gproc: stopping the job; Ctrl-C again leaves it to itself\n"
     assert not listening.task.done()
     await listening.leave()
+
+
+async def test_a_ctrl_c_that_the_server_does_not_answer_is_told_with_what_the_next_one_does(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gproc.cli.live.interrupts._QUIET_SECONDS", 0.01)
+    listening = Listening(Steered(is_away=True))
+    await listening.press("SIGINT")
+    told = "gproc: Ctrl-C waits for the server, which has not answered yet; Ctrl-C again stops the job\n"
+    await eventually(lambda: capsys.readouterr().err == told)
+    await listening.leave()
+
+
+async def test_a_second_ctrl_c_before_that_leaves_nothing_to_tell_of_the_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gproc.cli.live.interrupts._QUIET_SECONDS", 0.0)
+    listening = Listening(Steered(is_away=True))
+    await listening.press("SIGINT", "stop", times=2)
+    await listening.leave()
+    assert capsys.readouterr().err == "gproc: stopping the job; Ctrl-C again leaves it to itself\n"
 
 
 async def test_the_third_ctrl_c_leaves_also_while_the_stop_has_no_answer_yet() -> None:
