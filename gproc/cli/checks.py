@@ -92,17 +92,13 @@ def _certificates(settings: Settings) -> Iterator[Check]:
     from gproc.certs import diagnose, inspect
 
     cacert, cert, key = (settings.require(name) for name in ("cacert", "cert", "key"))
-    try:
-        problems = diagnose(cacert=cacert, cert=cert, key=key)
-        certificate = inspect(cert)
-    except GprocError as error:
-        yield _bad("certificate", str(error), "issue a new one: gproc certs client DIR NAME")
-        return
+    problems = diagnose(cacert=cacert, cert=cert, key=key)
     for problem in problems:
         what, _, advice = problem.partition("; ")
-        yield _bad("certificate", what, advice or "is this clock right? else: gproc certs client DIR NAME --renew")
+        yield _bad("certificate", what, advice or "issue a new one: gproc certs client DIR NAME")
     if problems:
         return
+    certificate = inspect(cert)
     left = certificate.not_after - datetime.now(UTC)
     until = f"{certificate.not_after:%Y-%m-%d}"
     detail = f"you are {certificate.name!r}; signed by {certificate.issuer!r}, good until {until}"

@@ -160,6 +160,27 @@ def test_a_certificate_that_is_none_is_told_before_anybody_is_asked(doctor: Doct
     assert (last["check"], last["verdict"]) == ("certificate", "bad")
 
 
+@pytest.mark.parametrize("option", ["--cert", "--cacert"])
+def test_a_key_given_as_a_certificate_is_told_once_with_the_file_to_give(doctor: Doctor, option: str) -> None:
+    key = str(doctor.files.key)
+    (bad,) = (check for check in doctor("localhost:1", option, key) if check["verdict"] == "bad")
+    assert bad == {
+        "check": "certificate",
+        "verdict": "bad",
+        "detail": f"{key}: not a certificate in PEM form",
+        "advice": "give the file that ends in .crt",
+    }
+
+
+def test_whoever_has_a_certificate_that_names_nobody_needs_a_new_one_and_no_other_clock(
+    doctor: Doctor, authority: Authority
+) -> None:
+    doctor.files = authority.server()
+    last = doctor("localhost:1")[-1]
+    assert "has 0 common names" in last["detail"]
+    assert last["advice"] == "issue a new one: gproc certs client DIR NAME"
+
+
 def test_a_certificate_that_ends_soon_is_a_warning_and_one_that_does_not_is_good(
     doctor: Doctor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
