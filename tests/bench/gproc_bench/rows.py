@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gproc_bench.stats import Reach, at_most, exponent, median
+from gproc_bench.stats import Reach, at_least, at_most, exponent, median
 from gproc_bench.units import Unit
 
 __all__ = ["Question", "Row", "Series", "Standings", "Verdict", "bounded", "compared"]
@@ -78,10 +78,11 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as fast, or as costly, as the reach asks; None if either side is missing."""
+        """How many times as fast, or as costly, by the reach or else by the unit; None if either side is missing."""
         if self.ours is None or self.theirs is None:
             return None
-        return (self.reach or at_most(1)).ratio(ours=self.ours, theirs=self.theirs)
+        usual = at_least(1) if self.question.unit.is_of_speed else at_most(1)
+        return (self.reach or usual).ratio(ours=self.ours, theirs=self.theirs)
 
     @property
     def is_deciding(self) -> bool:
@@ -103,7 +104,7 @@ def compared(
 ) -> Iterator[Row]:
     """Yield a row for each of our variants, each peer and each size; a side that is absent leaves its place empty.
 
-    A peer whose reach is None is shown for information, as a ratio of costs.
+    A peer whose reach is None is shown for information.
     """
     for subject in subjects:
         for peer, reach in reaches.items():

@@ -23,6 +23,11 @@ class Unit(Enum):
     MEMORY = "MiB"
     """Bytes, whatever the size."""
 
+    @property
+    def is_of_speed(self) -> bool:
+        """Whether more of what is shown is better, and ratios are of speeds."""
+        return self in (Unit.THROUGHPUT, Unit.RATE)
+
     def show(self, cost: float, size: float) -> str:
         """Return *cost* as people read it."""
         match self:

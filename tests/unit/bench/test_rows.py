@@ -69,11 +69,14 @@ def test_another_statistic_than_the_median_can_be_asked_for() -> None:
     assert row.ours == 1.2
 
 
-def test_a_peer_without_a_reach_is_shown_and_not_judged() -> None:
-    rows = list(compared(QUESTION, STANDINGS, ["gproc"], {"ssh": None}))
+@pytest.mark.parametrize(
+    ("unit", "ratio"), [(Unit.THROUGHPUT, 3), (Unit.RATE, 3), (Unit.TIME, 1 / 3), (Unit.MEMORY, 1 / 3)]
+)
+def test_a_peer_without_a_reach_is_shown_by_what_the_unit_counts_and_not_judged(unit: Unit, ratio: float) -> None:
+    rows = list(compared(replace(QUESTION, unit=unit), STANDINGS, ["gproc"], {"ssh": None}))
 
     assert {row.verdict for row in rows} == {Verdict.FOR_INFORMATION}
-    assert rows[1].ratio == pytest.approx(1 / 3)
+    assert rows[1].ratio == pytest.approx(ratio)
 
 
 @pytest.mark.parametrize(("bound", "verdict"), [(4.0, Verdict.REACHED), (3.9, Verdict.MISSED)])
