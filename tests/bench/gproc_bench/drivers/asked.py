@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,6 +28,8 @@ async def serve_async(deeds: Mapping[str, Callable[..., Awaitable[Answer]]]) -> 
 
     A thread waits for the next line; while something is measured it sleeps in the kernel and takes no time.
     """
+    import asyncio  # noqa: PLC0415 - children of `forks` are weighed, and the spawner has none of it
+
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         request = json.loads(line)

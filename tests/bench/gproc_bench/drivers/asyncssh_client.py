@@ -9,6 +9,7 @@ import time
 import asyncssh
 
 from gproc_bench.drivers.asked import Answer, serve_async
+from gproc_bench.drivers.many import many
 
 
 async def main(port: str, user: str, known_hosts: str, key: str) -> None:
@@ -17,17 +18,12 @@ async def main(port: str, user: str, known_hosts: str, key: str) -> None:
         "127.0.0.1", int(port), username=user, known_hosts=known_hosts, client_keys=[key], config=None, agent_path=None
     ) as connection:
 
+        async def one() -> None:
+            await connection.run("true", check=True)
+
         async def jobs(count: int, in_flight: int) -> Answer:
-            left = iter(range(count))
-
-            async def worker() -> None:
-                for _ in left:
-                    await connection.run("true", check=True)
-
             start = time.perf_counter()
-            async with asyncio.TaskGroup() as group:
-                for _ in range(in_flight):
-                    group.create_task(worker())
+            await many(one, count, in_flight)
             return {"seconds": time.perf_counter() - start}
 
         await serve_async({"jobs": jobs})

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
 
 from gproc import Chunk, Client
 from gproc.client import Job, ListQuery
 from gproc_bench.delays import Delays
 from gproc_bench.drivers.asked import Answer, serve_async
 from gproc_bench.drivers.counting import Arrivals
+from gproc_bench.drivers.many import many
 
 
 class Deeds:
@@ -77,7 +77,7 @@ class Deeds:
                         break
             await job.wait()
 
-        await _many(one, count, in_flight)
+        await many(one, count, in_flight)
         return {"seconds": seconds}
 
     async def jobs(self, count: int, in_flight: int) -> Answer:
@@ -90,7 +90,7 @@ class Deeds:
                 raise RuntimeError(f"`true` ended as {status}")
 
         start = time.perf_counter()
-        await _many(one, count, in_flight)
+        await many(one, count, in_flight)
         return {"seconds": time.perf_counter() - start}
 
     async def hold(self, count: int) -> Answer:
@@ -132,18 +132,6 @@ async def _taken(job: Job, arrivals: Arrivals) -> Answer:
             if isinstance(event, Chunk):
                 arrivals.add(event.data)
     return arrivals.result()
-
-
-async def _many(one: Callable[[], Coroutine[Any, Any, None]], count: int, in_flight: int) -> None:
-    left = iter(range(count))
-
-    async def worker() -> None:
-        for _ in left:
-            await one()
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(in_flight):
-            group.create_task(worker())
 
 
 async def main(addr: str, ca: str, cert: str, key: str) -> None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import sys
 
 from gproc_bench.drivers.asked import Answer, serve_async
 from gproc_bench.drivers.counting import Arrivals
+from gproc_bench.drivers.tls import client_context
 
 MESSAGE = 256 * 1024
 
 
 async def main(port: str, ca: str, cert: str, key: str) -> None:
     """Connect once, then fetch what is asked for."""
-    context = ssl.create_default_context(cafile=ca)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(cert, key)
     reader, writer = await asyncio.open_connection(
-        "127.0.0.1", int(port), ssl=context, server_hostname="localhost", limit=4 * MESSAGE
+        "127.0.0.1", int(port), ssl=client_context(ca, cert, key), server_hostname="localhost", limit=4 * MESSAGE
     )
 
     async def fetch(path: str, size: int, hashed: bool) -> Answer:

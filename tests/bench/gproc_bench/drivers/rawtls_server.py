@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import ssl
 import sys
 
 from gproc_bench.drivers.asked import tell
+from gproc_bench.drivers.tls import server_context
 
 MESSAGE = 256 * 1024
 
@@ -29,12 +29,7 @@ async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 async def main(ca: str, cert: str, key: str) -> None:
     """Serve until killed; the port is the first line on standard output."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(ca)
-    context.load_cert_chain(cert, key)
-    server = await asyncio.start_server(send, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(send, "127.0.0.1", 0, ssl=server_context(ca, cert, key))
     tell(f"port {server.sockets[0].getsockname()[1]}")
     await server.serve_forever()
 

@@ -19,6 +19,7 @@ FILES = (
     "history",
     "kept",
     "startup",
+    "floors",
 )
 
 for _file in FILES:

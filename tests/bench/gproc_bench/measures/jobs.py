@@ -17,6 +17,8 @@ from gproc_bench.stats import at_least
 from gproc_bench.subject import gproc_name, gproc_names
 from gproc_bench.units import Unit
 
+__all__ = ["ASYNCSSH", "asked"]
+
 IN_FLIGHT = 32
 
 
@@ -24,14 +26,14 @@ IN_FLIGHT = 32
 def jobs(session: Session) -> Iterator[Row]:
     """Compare with asyncssh and an OpenSSH server."""
     sizes = session.choose(full=(64, 256, 512), quick=(64, 128))
-    field = [*map(_gproc, session.options.loops), Contender("asyncssh", _asyncssh)]
+    field = [*map(_gproc, session.options.loops), ASYNCSSH]
     standings = contest(session, field, sizes, session.rounds(full=5, quick=3))
     question = Question(measure="jobs", unit=Unit.RATE, say_size="{:,.0f} jobs".format, deciding_size=sizes[-1])
     yield from compared(question, standings, gproc_names(session), {"asyncssh": at_least(3)})
 
 
 def _gproc(loop: Loop) -> Contender:
-    return Contender(gproc_name(loop), lambda session, stack: _asked(connected(session, stack, loop)))
+    return Contender(gproc_name(loop), lambda session, stack: asked(connected(session, stack, loop)))
 
 
 def _asyncssh(session: Session, stack: ExitStack) -> Sampler:
@@ -39,11 +41,16 @@ def _asyncssh(session: Session, stack: ExitStack) -> Sampler:
         raise Missing("asyncssh is not installed (dependency group `bench`)")
     host = ssh_host(session, stack)
     arguments = (str(host.port), host.user, str(host.place / "known_hosts"), str(host.place / "client_key"))
-    return _asked(session.driver(stack, "asyncssh_client", *arguments))
+    return asked(session.driver(stack, "asyncssh_client", *arguments))
 
 
-def _asked(client: Driver) -> Sampler:
+def asked(client: Driver) -> Sampler:
+    """Have a driver do `jobs`."""
+
     def sample(turn: Turn) -> Sequence[float]:
         return [float(client.ask("jobs", count=turn.size, in_flight=IN_FLIGHT)["seconds"])]
 
     return sample
+
+
+ASYNCSSH = Contender("asyncssh", _asyncssh)

@@ -23,6 +23,8 @@ from gproc_bench.stats import at_most, quantile
 from gproc_bench.subject import gproc_name, gproc_names
 from gproc_bench.units import Unit, bytes_text
 
+__all__ = ["SSH", "complete", "stamps"]
+
 PAUSE_MS = 5
 PROGRAM = HERE / "drivers" / "stamps.py"
 
@@ -31,7 +33,7 @@ PROGRAM = HERE / "drivers" / "stamps.py"
 def latency(session: Session) -> Iterator[Row]:
     """Compare with `ssh` running the same program over an open connection, for lines of three lengths."""
     sizes = (32, 1024, 16384)
-    field = [*map(_gproc, session.options.loops), Contender("ssh", _ssh)]
+    field = [*map(_gproc, session.options.loops), SSH]
     standings = contest(session, field, sizes, session.rounds(full=5, quick=3))
     for share in (0.50, 0.99):
         question = Question(
@@ -45,12 +47,14 @@ def latency(session: Session) -> Iterator[Row]:
         yield from compared(question, standings, gproc_names(session), {"ssh": at_most(1)})
 
 
-def _program(session: Session, turn: Turn) -> tuple[list[str], int]:
+def stamps(session: Session, turn: Turn) -> tuple[list[str], int]:
+    """Return the command of a job that writes stamped lines, and how many."""
     count = 20 if turn.is_warm_up else session.choose(full=300, quick=100)
     return [sys.executable, "-I", "-S", str(PROGRAM), str(count), str(PAUSE_MS), str(turn.size)], count
 
 
-def _complete(seconds: Sequence[float], count: int) -> Sequence[float]:
+def complete(seconds: Sequence[float], count: int) -> Sequence[float]:
+    """Return the delays; raises `CallFailed` if a line is missing."""
     if len(seconds) != count:
         raise CallFailed(f"{len(seconds)} lines arrived instead of {count}")
     return seconds
@@ -61,8 +65,8 @@ def _gproc(loop: Loop) -> Contender:
         client = connected(session, stack, loop)
 
         def sample(turn: Turn) -> Sequence[float]:
-            (command, *args), count = _program(session, turn)
-            return _complete(client.ask("delays", command=command, args=args)["seconds"], count)
+            (command, *args), count = stamps(session, turn)
+            return complete(client.ask("delays", command=command, args=args)["seconds"], count)
 
         return sample
 
@@ -74,8 +78,8 @@ def _ssh(session: Session, stack: ExitStack) -> Sampler:
     host.open_connection(stack)
 
     def sample(turn: Turn) -> Sequence[float]:
-        command, count = _program(session, turn)
-        return _complete(_delays(host.reused(shlex.join(command))), count)
+        command, count = stamps(session, turn)
+        return complete(_delays(host.reused(shlex.join(command))), count)
 
     return sample
 
@@ -90,3 +94,6 @@ def _delays(argv: Sequence[str]) -> Sequence[float]:
     finally:
         end(process)
     return delays.seconds
+
+
+SSH = Contender("ssh", _ssh)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from gproc_bench.contest import Contender, Sampler, Turn, contest
 from gproc_bench.measures._streams import connected, ssh_stream
@@ -17,6 +18,8 @@ from gproc_bench.subject import gproc_name, gproc_names
 from gproc_bench.transfer import seconds_of
 from gproc_bench.units import MIB, Unit, bytes_text
 
+__all__ = ["cat"]
+
 REACHES = {"ssh": at_least(2.5), "grpcio": at_least(1.2), "grpc-go": at_least(1.2), "raw TLS": at_least(0.6)}
 
 
@@ -24,15 +27,16 @@ REACHES = {"ssh": at_least(2.5), "grpcio": at_least(1.2), "grpc-go": at_least(1.
 def replay(session: Session) -> Iterator[Row]:
     """Compare with `ssh host cat` over an open connection, two other gRPC implementations, and TLS alone."""
     sizes = session.choose(full=(64 * MIB, 256 * MIB, 512 * MIB), quick=(16 * MIB, 64 * MIB))
-
-    def cat(size: int) -> tuple[list[str], int, str]:
-        payload = session.payload(size)
-        return ["cat", str(payload.path)], size, payload.sha256
-
-    field = [*map(_gproc, session.options.loops), ssh_stream(cat), GRPCIO, GRPC_GO, RAW_TLS]
+    field = [*map(_gproc, session.options.loops), ssh_stream(partial(cat, session)), GRPCIO, GRPC_GO, RAW_TLS]
     standings = contest(session, field, sizes, session.rounds(full=7, quick=3))
     question = Question(measure="replay", unit=Unit.THROUGHPUT, say_size=bytes_text, deciding_size=sizes[-1])
     yield from compared(question, standings, gproc_names(session), REACHES)
+
+
+def cat(session: Session, size: int) -> tuple[list[str], int, str]:
+    """Return the command that writes the payload of *size*, that size, and its hash."""
+    payload = session.payload(size)
+    return ["cat", str(payload.path)], size, payload.sha256
 
 
 def _gproc(loop: Loop) -> Contender:

@@ -16,6 +16,8 @@ from gproc_bench.stats import at_most
 from gproc_bench.subject import start_client, start_server
 from gproc_bench.units import Unit
 
+__all__ = ["CONMON", "mean_pss"]
+
 IDLE_SECONDS = 1.0
 """Time for a process that has just started to become idle."""
 
@@ -24,7 +26,7 @@ IDLE_SECONDS = 1.0
 def shim_memory(session: Session) -> Iterator[Row]:
     """Compare with conmon: the mean of all keepers, at 1, 10 and 100 jobs."""
     sizes = session.choose(full=(1, 10, 100), quick=(1, 10))
-    field = [Contender("gproc", _gproc), Contender("conmon", _conmon)]
+    field = [Contender("gproc", _gproc), CONMON]
     standings = contest(session, field, sizes, session.rounds(full=3, quick=1))
     question = Question(measure="shim-memory", unit=Unit.MEMORY, say_size="{:.0f} jobs".format, deciding_size=sizes[-1])
     yield from compared(question, standings, ["gproc"], {"conmon": at_most(1.5)})
@@ -37,7 +39,7 @@ def _gproc(session: Session, stack: ExitStack) -> Sampler:
     def sample(turn: Turn) -> Sequence[float]:
         pids = client.ask("hold", count=turn.size)["pids"]
         try:
-            return _mean_pss([parent_of(pid) for pid in pids], not_these={server.pid})
+            return mean_pss([parent_of(pid) for pid in pids], not_these={server.pid})
         finally:
             client.ask("release")
 
@@ -49,13 +51,17 @@ def _conmon(session: Session, stack: ExitStack) -> Sampler:
 
     def sample(turn: Turn) -> Sequence[float]:
         with ExitStack() as keepers:
-            return _mean_pss(start_conmons(session, keepers, turn.size), not_these=set())
+            return mean_pss(start_conmons(session, keepers, turn.size), not_these=set())
 
     return sample
 
 
-def _mean_pss(pids: Sequence[int], not_these: set[int]) -> Sequence[float]:
+def mean_pss(pids: Sequence[int], not_these: set[int]) -> Sequence[float]:
+    """Return the mean proportional set size of idle processes; raises `CallFailed` unless each is one of its own."""
     if len(set(pids) - not_these) != len(pids):
         raise CallFailed(f"not one keeper for each job: {pids}")
     time.sleep(IDLE_SECONDS)
     return [sum(memory(pid, "Pss") for pid in pids) / len(pids)]
+
+
+CONMON = Contender("conmon", _conmon)

@@ -1,4 +1,4 @@
-"""Peers that have a file sent by a server process to a client process: raw TLS, grpcio, grpc-go."""
+"""Peers that have a file sent by a server process to a client process: raw TLS, a bare loop, grpcio, grpc-go."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ from gproc_bench.processes import CallFailed, Driver, LineReader, end
 from gproc_bench.session import HERE, Missing, Session, tool
 from gproc_bench.transfer import seconds_of
 
-__all__ = ["GRPCIO", "GRPC_GO", "RAW_TLS"]
+__all__ = ["BARE_LOOP", "GRPCIO", "GRPC_GO", "RAW_TLS", "python_pair"]
 
 
 def _raw_tls(session: Session, stack: ExitStack) -> Sampler:
-    return _python_pair(session, stack, "rawtls")
+    return _fetcher(session, python_pair(session, stack, "rawtls"))
+
+
+def _bare_loop(session: Session, stack: ExitStack) -> Sampler:
+    return _fetcher(session, python_pair(session, stack, "bareloop"))
 
 
 def _grpcio(session: Session, stack: ExitStack) -> Sampler:
     if find_spec("grpc") is None:
         raise Missing("grpcio is not installed (dependency group `bench`)")
-    return _python_pair(session, stack, "grpcio")
+    return _fetcher(session, python_pair(session, stack, "grpcio"))
 
 
 def _grpc_go(session: Session, stack: ExitStack) -> Sampler:
@@ -37,12 +41,12 @@ def _grpc_go(session: Session, stack: ExitStack) -> Sampler:
     return _fetcher(session, Driver(stack, "grpc-go client", argv, session.env))
 
 
-def _python_pair(session: Session, stack: ExitStack, name: str) -> Sampler:
+def python_pair(session: Session, stack: ExitStack, name: str) -> Driver:
+    """Start the server and the client of that name; return the client."""
     pki = session.pki
     argv = [sys.executable, "-m", f"gproc_bench.drivers.{name}_server"]
     port = _serve(session, stack, [*argv, str(pki.ca), str(pki.server_cert), str(pki.server_key)])
-    client = session.driver(stack, f"{name}_client", port, str(pki.ca), str(pki.client_cert), str(pki.client_key))
-    return _fetcher(session, client)
+    return session.driver(stack, f"{name}_client", port, str(pki.ca), str(pki.client_cert), str(pki.client_key))
 
 
 def _serve(session: Session, stack: ExitStack, argv: Sequence[str]) -> str:
@@ -81,5 +85,6 @@ def _built(session: Session) -> Path:
 
 
 RAW_TLS = Contender("raw TLS", _raw_tls)
+BARE_LOOP = Contender("bare loop", _bare_loop)
 GRPCIO = Contender("grpcio", _grpcio)
 GRPC_GO = Contender("grpc-go", _grpc_go)

@@ -1,0 +1,128 @@
+"""Floors: what the least Python programs can do, where a bound for Gproc asks for more.
+
+Nothing here runs Gproc. Each program does what one measure cannot do without, and nothing else, so what it takes is a
+floor for programs in Python that divide the work in this way. Beside it stands the peer that the bound is set against.
+The peer and the floor both want all processors: on a machine that does something else as well, look at several runs.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+from gproc_bench.contest import Contender, Sampler, Turn, contest
+from gproc_bench.delays import Delays
+from gproc_bench.measures._streams import ssh_stream
+from gproc_bench.measures.jobs import ASYNCSSH, asked
+from gproc_bench.measures.latency import SSH, complete, stamps
+from gproc_bench.measures.replay import cat
+from gproc_bench.measures.shim_memory import CONMON, mean_pss
+from gproc_bench.peers.fetchers import BARE_LOOP, python_pair
+from gproc_bench.peers.relay import relayed
+from gproc_bench.registry import measure
+from gproc_bench.rows import Question, Row, bounded, compared
+from gproc_bench.session import Session
+from gproc_bench.transfer import seconds_of
+from gproc_bench.units import KIB, MIB, Unit, bytes_text
+
+Command = Callable[[int], Sequence[str]]
+
+
+@measure("floors", "the least Python programs, where a bound is missed")
+def floors(session: Session) -> Iterator[Row]:
+    """Show one after the other; nothing is judged."""
+    yield from _latency(session)
+    yield from _calls(session)
+    yield from _replay(session)
+    yield from _memory(session)
+    yield from _write(session)
+
+
+def _latency(session: Session) -> Iterator[Row]:
+    width = 32
+    field = [Contender("three loops", _relay), SSH]
+    standings = contest(session, field, [width], session.rounds(full=3, quick=3))
+    question = _question("latency p50", Unit.TIME, bytes_text, width)
+    yield from compared(question, standings, ["three loops"], {"ssh": None})
+
+
+def _calls(session: Session) -> Iterator[Row]:
+    sizes = session.choose(full=(64, 512), quick=(64, 128))
+    field = [Contender("grpclib", lambda session, stack: asked(python_pair(session, stack, "grpclib"))), ASYNCSSH]
+    standings = contest(session, field, sizes, session.rounds(full=7, quick=3))
+    question = _question("calls", Unit.RATE, "{:,.0f} jobs, 2 calls each".format, sizes[-1])
+    yield from compared(question, standings, ["grpclib"], {"asyncssh": None})
+
+
+def _replay(session: Session) -> Iterator[Row]:
+    sizes = session.choose(full=(64 * MIB, 512 * MIB), quick=(16 * MIB, 64 * MIB))
+    field = [BARE_LOOP, ssh_stream(partial(cat, session))]
+    standings = contest(session, field, sizes, session.rounds(full=5, quick=3))
+    question = _question("replay", Unit.THROUGHPUT, bytes_text, sizes[-1])
+    yield from compared(question, standings, [BARE_LOOP.name], {"ssh": None})
+
+
+def _memory(session: Session) -> Iterator[Row]:
+    sizes = session.choose(full=(1, 100), quick=(1, 10))
+    standings = contest(session, [Contender("bare fork", _forks), CONMON], sizes, session.rounds(full=1, quick=1))
+    question = _question("memory", Unit.MEMORY, "{:.0f} jobs".format, sizes[-1])
+    yield from compared(question, standings, ["bare fork"], {"conmon": None})
+
+
+def _write(session: Session) -> Iterator[Row]:
+    """Show the disk twice: `head` writes 4 KiB at a time, whoever reads a pipe can write more at once."""
+    sizes = session.choose(full=(64 * MIB, 512 * MIB), quick=(16 * MIB, 64 * MIB))
+    commands: dict[str, Command] = {
+        "head": lambda size: ["head", "-c", str(size), "/dev/zero"],
+        "256 KiB pieces": lambda size: ["dd", "if=/dev/zero", "bs=256K", f"count={size // (256 * KIB)}", "status=none"],
+    }
+    field = [Contender(name, partial(_written, command=command)) for name, command in commands.items()]
+    standings = contest(session, field, sizes, session.rounds(full=5, quick=3))
+    for name in commands:
+        yield from bounded(_question("write", Unit.THROUGHPUT, bytes_text, sizes[-1]), standings, name, None)
+
+
+def _question(label: str, unit: Unit, say_size: Callable[[float], str], deciding_size: int) -> Question:
+    return Question(measure="floor", label=label, unit=unit, say_size=say_size, deciding_size=deciding_size)
+
+
+def _relay(session: Session, stack: ExitStack) -> Sampler:
+    def sample(turn: Turn) -> Sequence[float]:
+        command, count = stamps(session, turn)
+        delays = Delays()
+        with relayed(session, command) as connection:
+            while piece := connection.recv(65536):
+                delays.add(piece, time.monotonic_ns())
+        return complete(delays.seconds, count)
+
+    return sample
+
+
+def _forks(session: Session, stack: ExitStack) -> Sampler:
+    parent = session.driver(stack, "forks")
+
+    def sample(turn: Turn) -> Sequence[float]:
+        try:
+            return mean_pss(parent.ask("hold", count=turn.size)["pids"], not_these=set())
+        finally:
+            parent.ask("release")
+
+    return sample
+
+
+def _written(session: Session, stack: ExitStack, command: Command) -> Sampler:
+    path = session.directory("write") / "zeros"
+
+    def sample(turn: Turn) -> Sequence[float]:
+        start = time.perf_counter()
+        with path.open("wb") as file:
+            subprocess.run(command(turn.size), stdout=file, check=True, timeout=300)
+        seconds = time.perf_counter() - start
+        written = path.stat().st_size
+        path.unlink()
+        return seconds_of({"seconds": seconds, "bytes": written}, size=turn.size)
+
+    return sample
