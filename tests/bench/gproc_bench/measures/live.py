@@ -25,6 +25,6 @@ def live(session: Session) -> Iterator[Row]:
         return ["head", "-c", str(size), "/dev/zero"], size, expected
 
     field = [*(followed(loop, zeros) for loop in session.options.loops), ssh_stream(zeros)]
-    standings = contest(session, field, sizes, session.rounds(full=7, quick=3))
+    standings = contest(session, field, sizes, session.rounds(full=11, quick=3))
     question = Question(measure="live", unit=Unit.THROUGHPUT, say_size=bytes_text, deciding_size=sizes[-1])
     yield from compared(question, standings, gproc_names(session), {"ssh": at_least(1.5)})

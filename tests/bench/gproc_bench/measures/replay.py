@@ -28,7 +28,7 @@ def replay(session: Session) -> Iterator[Row]:
     """Compare with `ssh host cat` over an open connection, two other gRPC implementations, and TLS alone."""
     sizes = session.choose(full=(64 * MIB, 256 * MIB, 512 * MIB), quick=(16 * MIB, 64 * MIB))
     field = [*map(_gproc, session.options.loops), ssh_stream(partial(cat, session)), GRPCIO, GRPC_GO, RAW_TLS]
-    standings = contest(session, field, sizes, session.rounds(full=7, quick=3))
+    standings = contest(session, field, sizes, session.rounds(full=15, quick=3))
     question = Question(measure="replay", unit=Unit.THROUGHPUT, say_size=bytes_text, deciding_size=sizes[-1])
     yield from compared(question, standings, gproc_names(session), REACHES)
 
