@@ -107,7 +107,7 @@ class Terminal:
     ) -> tuple[str, pyte.Screen]:
         screen = pyte.Screen(columns, rows)
         stream = pyte.ByteStream(screen)
-        command = ["-m", "gproc.cli.main", *args]
+        command = ["-m", "gproc", *args]
         child = pexpect.spawn(sys.executable, command, env={**self._environ, **environ}, dimensions=(rows, columns))
         printed, give_up_at = b"", time.monotonic() + LIMIT
         while time.monotonic() < give_up_at:

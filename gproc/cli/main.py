@@ -13,12 +13,11 @@ import click
 from gproc.cli.command import FILE, Group, complete_contexts
 from gproc.cli.commands import ELSEWHERE, SECTIONS, VERBS
 from gproc.cli.console import error_line, show_place
-from gproc.cli.entry import main
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["cli", "main", "run"]
+__all__ = ["cli", "run"]
 
 INTERRUPTED = 130
 READER_LEFT = 141  # 128 + SIGPIPE: what a shell reports of any program in front of `| head`
@@ -206,7 +205,3 @@ def _usage_problem(error: click.UsageError) -> str:
     problem = error.format_message().rstrip(".")
     asks = "" if "`gproc " in problem else f"; see `{path} --help`"
     return f"{verb}: {problem}{asks}" if verb else f"{problem}{asks}"
-
-
-if __name__ == "__main__":
-    main()

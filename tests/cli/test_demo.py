@@ -12,7 +12,7 @@ import pytest
 from gproc_support.processes import is_living
 from gproc_support.waiting import soon
 
-GPROC = [sys.executable, "-m", "gproc.cli.main"]
+GPROC = [sys.executable, "-m", "gproc"]
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 

@@ -23,7 +23,7 @@ from gproc_support.waiting import soon
 from gproc.testing.faults import Line, frozen_shim, shifted_clock
 from gproc.testing.threaded import ThreadedServer, threaded_server
 
-GPROC = [sys.executable, "-c", "from gproc.cli.main import main; main()"]
+GPROC = [sys.executable, "-m", "gproc"]
 ID = re.compile(r"[0-9a-hjkmnp-tv-z]{36}")
 
 

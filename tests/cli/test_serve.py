@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-GPROC = [sys.executable, "-c", "from gproc.cli.main import main; main()"]
+GPROC = [sys.executable, "-m", "gproc"]
 RUN_AS = ["--run-as", "root"] if os.geteuid() == 0 else []
 
 

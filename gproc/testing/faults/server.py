@@ -134,7 +134,7 @@ class ServerProcess:
         files = self.authority.server()
         me = pwd.getpwuid(os.geteuid()).pw_name
         return [
-            *(sys.executable, "-c", "from gproc.cli.main import main; main()"),
+            *(sys.executable, "-m", "gproc"),
             *("--addr", self.addr, "--cacert", str(files.cacert), "--cert", str(files.cert), "--key", str(files.key)),
             *("serve", "--state-dir", str(self.state_dir), "--config", str(self._config), "--drain", "1s"),
             *(("--run-as", me) if os.geteuid() == 0 else ()),

@@ -8,7 +8,7 @@ import sys
 import pexpect  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-GPROC = f"{sys.executable} -m gproc.cli.main"
+GPROC = f"{sys.executable} -m gproc"
 BARE = [(), ("certs",), ("context",)]
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(("GPROC_", "XDG_", "NO_COLOR"))}
 
@@ -28,7 +28,7 @@ def test_a_group_without_a_command_shows_its_help_and_is_bad_usage(args: tuple[s
 
 
 def test_a_group_without_a_command_draws_its_help_on_a_terminal() -> None:
-    shown = pexpect.spawn(sys.executable, ["-m", "gproc.cli.main"], env={**CLEAN, "TERM": "xterm-256color"}, timeout=20)
+    shown = pexpect.spawn(sys.executable, ["-m", "gproc"], env={**CLEAN, "TERM": "xterm-256color"}, timeout=20)
     shown.expect(pexpect.EOF)
     shown.close()
     assert shown.exitstatus == 2

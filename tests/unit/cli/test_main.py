@@ -19,7 +19,7 @@ NOTHING = {"HOME": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent"}
 def gproc(*args: str, env: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("GPROC_", "XDG_", "NO_COLOR"))}
     return subprocess.run(
-        [sys.executable, "-c", "from gproc.cli.main import main; main()", *args],
+        [sys.executable, "-m", "gproc", *args],
         capture_output=True,
         text=True,
         timeout=30,
@@ -159,7 +159,7 @@ def test_an_unexpected_error_is_one_line_and_shows_its_place_when_asked(tmp_path
         "import gproc.cli.commands.completion as c\n"
         "def broken(*a, **k): raise ZeroDivisionError('by\\nzero')\n"
         "c.command.callback = broken\n"
-        "from gproc.cli.main import main; main()"
+        "from gproc.cli.entry import main; main()"
     )
     base = [sys.executable, "-c", code, "completion", "bash"]
     done = subprocess.run(base, capture_output=True, text=True, timeout=30, check=False)
@@ -175,7 +175,7 @@ def test_an_unexpected_error_is_one_line_and_shows_its_place_when_asked(tmp_path
 
 def test_a_reader_that_leaves_is_no_error() -> None:
     done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m gproc.cli.main completion zsh | true; exit ${{PIPESTATUS[0]}}"],
+        ["bash", "-c", f"{sys.executable} -m gproc completion zsh | true; exit ${{PIPESTATUS[0]}}"],
         capture_output=True,
         text=True,
         timeout=30,
