@@ -20,7 +20,7 @@ __all__ = ["leaks"]
 
 _MIB = 1 << 20
 _AT_ONCE = 16
-_CONNECTIONS = 4
+_CONNECTIONS = 8
 """A connection on which 200 streams are reset within 10 s is taken for an attack, so the followers are on several."""
 _SETTLE_SECONDS = 5.0
 _POOLS = 24
