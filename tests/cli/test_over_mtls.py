@@ -171,6 +171,7 @@ def test_output_begins_where_it_is_told(alice: Cli) -> None:
     alice("wait", job)
     assert alice("output", "--tail", "2", job).stdout == "line 3\nline 4\n"
     assert alice("output", "--offset", "7", "--no-follow", job).stdout == "line 2\nline 3\nline 4\n"
+    assert alice("output", "-f", job).stdout == "line 1\nline 2\nline 3\nline 4\n"
     assert alice("output", "--since", "1h", job).stdout.count("\n") == 4
     stamped = alice("output", "--timestamps", job).stdout.splitlines()
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]{15}Z line \d", line) for line in stamped)

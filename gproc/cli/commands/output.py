@@ -20,7 +20,7 @@ __all__ = ["command", "parse_since"]
 
 @click.command("output", cls=Command)
 @click.argument("job", metavar="ID", shell_complete=complete_job_ids)
-@click.option("--no-follow", is_flag=True, help="End at what is there now.")
+@click.option("-f", "--follow/--no-follow", "follow", default=True, help="Go on live (the default), or end now.")
 @click.option("--offset", type=OFFSET, default=0, metavar="N", help="Begin at this byte.")
 @click.option("--tail", type=COUNT, metavar="N", help="Begin N lines before the end.")
 @click.option("--since", metavar="T", help="Begin at this time (RFC 3339), or this long ago (10m).")
@@ -47,7 +47,7 @@ async def _show(client: Client, job: str, wanted: dict[str, Any], options: dict[
     try:
         await copy_output(output, timestamps=options["timestamps"], raw=options["raw"])
     except (asyncio.CancelledError, Unavailable):
-        if not options["no_follow"]:
+        if options["follow"]:
             note(f"stopped listening; go on with: gproc output --offset {output.offset} {job_id}")
         raise
     return 0
@@ -59,7 +59,7 @@ def _wanted(options: dict[str, Any]) -> dict[str, Any]:
     since = options["since"]
     return {
         "offset": options["offset"],
-        "follow": not options["no_follow"],
+        "follow": options["follow"],
         "streams": () if options["stream"] is None else (Stream(options["stream"]),),
         "tail_lines": options["tail"],
         "since": None if since is None else parse_since(since, now=datetime.now(UTC)),
