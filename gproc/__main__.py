@@ -1,8 +1,6 @@
 """``python -m gproc``: the command line, for when its script is not on the path."""
 
-import sys
-
 from gproc.cli.entry import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,4 +1,4 @@
-"""What a server makes of a request: the job that is to run. Clients never see it, and do not import it."""
+"""What a server makes of a request: the job that is to run. Clients never see it."""
 
 from __future__ import annotations
 

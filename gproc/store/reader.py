@@ -1,7 +1,8 @@
 """Reading an output file: a cursor is a position, replay and live are the same loop.
 
-A cursor never waits and holds nothing but two descriptors, one block of the index and its position, so any number of
-readers cost the writer nothing, and a job that was removed can be read to its end by those who had begun.
+A cursor never waits and holds nothing but two descriptors, one block of the index, its position and the stretch it lies
+in, so any number of readers cost the writer nothing, and a job that was removed can be read to its end by those who had
+begun.
 """
 
 from __future__ import annotations
@@ -128,10 +129,11 @@ class OutputCursor:
         while following is not None and following.offset <= self.offset:
             self._record += 1
             record, following = following, self._index.record(self._record + 1)
-        if following is None or following.offset > kept:
-            return _Stretch(record.kind, _time(record.time_ns), kept)
-        self._known = _Stretch(record.kind, _time(record.time_ns), following.offset)
-        return self._known
+        end = kept if following is None else min(kept, following.offset)
+        stretch = _Stretch(record.kind, _time(record.time_ns), end)
+        if following is not None and following.offset <= kept:
+            self._known = stretch
+        return stretch
 
     def _pread(self, size: int, offset: int, may_block: bool) -> bytes | memoryview:
         if may_block:

@@ -24,6 +24,7 @@ _U64 = 2**64 - 1
 _TIMES = 256
 """How many times are kept as they were read and written: chunks of one moment follow each other."""
 _LONGEST_TIME = 2 * (1 + _LARGEST_VARINT)
+"""Of what a peer calls a time, no more is kept than a time takes."""
 
 
 class MalformedOutput(ValueError):

@@ -1,7 +1,7 @@
 """What our own client asks, as bytes: every request, written past betterproto.
 
 Importing betterproto and the generated classes takes longer than most requests. What is as it is by default is left
-out, parts of messages, too: a server takes a tenth of a millisecond to read one. What cannot be expressed raises
+out, parts of messages, too: each takes a server a tenth of a millisecond to read. What cannot be expressed raises
 `InvalidArgument` with the name of the field, before anything is sent.
 """
 

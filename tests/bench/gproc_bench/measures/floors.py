@@ -60,7 +60,7 @@ def _calls(session: Session) -> Iterator[Row]:
 def _replay(session: Session) -> Iterator[Row]:
     sizes = session.choose(full=(64 * MIB, 512 * MIB), quick=(16 * MIB, 64 * MIB))
     field = [BARE_LOOP, ssh_stream(partial(cat, session))]
-    standings = contest(session, field, sizes, session.rounds(full=5, quick=3))
+    standings = contest(session, field, sizes, session.rounds(full=15, quick=3))
     question = _question("replay", Unit.THROUGHPUT, bytes_text, sizes[-1])
     yield from compared(question, standings, [BARE_LOOP.name], {"ssh": None})
 
@@ -73,7 +73,7 @@ def _memory(session: Session) -> Iterator[Row]:
 
 
 def _write(session: Session) -> Iterator[Row]:
-    """Show the disk twice: `head` writes 4 KiB at a time, whoever reads a pipe can write more at once."""
+    """Write a file twice: `head` writes 4 KiB at a time, whoever reads a pipe can write more at once."""
     sizes = session.choose(full=(64 * MIB, 512 * MIB), quick=(16 * MIB, 64 * MIB))
     commands: dict[str, Command] = {
         "head": lambda size: ["head", "-c", str(size), "/dev/zero"],
