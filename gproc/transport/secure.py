@@ -30,8 +30,8 @@ _RECORD = 16 * 1024
 _BURST = 7 * _RECORD
 """What is encrypted before it is given to the socket: little enough to stay in the processor's cache.
 
-As TLS it fits into two segments of the loopback interface, of 65,483 bytes each; eight records would not. Four are a few
-bytes more than one segment, and cost an eighth more time in all.
+As TLS it fits into two segments of the loopback interface, of 65,483 bytes each; eight records would not. Four are a
+few bytes more than one segment, and cost an eighth more time in all.
 """
 _MOST_ANSWERS = 16 * 1024
 """What TLS itself may answer to a peer that does not read: hundreds of answers, and honest peers ask for a few."""
