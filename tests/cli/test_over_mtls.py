@@ -574,7 +574,7 @@ def test_watch_follows_more_jobs_than_it_can_at_a_time(alice: Cli) -> None:
         [
             sys.executable,
             "-c",
-            "import gproc.cli.live.watching as w; w._MOST_FOLLOWED = 2\n" + GPROC[2],
+            "import gproc.cli.live.watching as w; w._MOST_FOLLOWED = 2; from gproc.cli.entry import main; main()",
             "watch",
             *jobs,
         ],

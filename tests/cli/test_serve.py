@@ -120,7 +120,8 @@ def test_watch_tells_when_the_server_is_away_and_when_it_is_back(pki: Path) -> N
 
 def test_a_server_that_is_lost_for_good_is_told_with_what_becomes_of_the_job(pki: Path) -> None:
     impatient = (
-        "import functools, gproc.client.client as c; c.Patience = functools.partial(c.Patience, total=0.5)\n" + GPROC[2]
+        "import functools, gproc.client.client as c; c.Patience = functools.partial(c.Patience, total=0.5)\n"
+        "from gproc.cli.entry import main; main()"
     )
     with serving(pki) as (_, addr):
         run = subprocess.Popen(
