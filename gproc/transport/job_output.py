@@ -21,10 +21,6 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _BILLION = 1_000_000_000
 _LARGEST_VARINT = 10
 _U64 = 2**64 - 1
-_TIMES = 256
-"""How many times are kept as they were read and written: chunks of one moment follow each other."""
-_LONGEST_TIME = 2 * (1 + _LARGEST_VARINT)
-"""Of what a peer calls a time, no more is kept than a time takes."""
 
 
 class MalformedOutput(ValueError):
@@ -81,7 +77,7 @@ def decode_output(message: bytes | bytearray | memoryview) -> OutputFields:
             offset, at = _read_varint(view, at)
         elif tag == _TIME << 3 | _BYTES:
             moment, at = _read_bytes(view, at)
-            time_ns = _known_timestamp(bytes(moment)) if len(moment) <= _LONGEST_TIME else _read_timestamp(moment)
+            time_ns = _read_timestamp(moment)
         elif tag == _GAP << 3 | _BYTES:
             part, at = _read_bytes(view, at)
             gap = bytes(part)
@@ -93,7 +89,7 @@ def decode_output(message: bytes | bytearray | memoryview) -> OutputFields:
     return OutputFields(data=data, stream=stream, offset=offset, time_ns=time_ns, gap=gap, end=end)
 
 
-@lru_cache(_TIMES)
+@lru_cache(256)  # chunks of one moment follow each other
 def _timestamp(time_ns: int) -> bytes:
     seconds, nanos = divmod(time_ns, _BILLION)
     moment = b""
@@ -102,11 +98,6 @@ def _timestamp(time_ns: int) -> bytes:
     if nanos:
         moment += bytes((_NANOS << 3 | _VARINT,)) + varint(nanos)
     return moment
-
-
-@lru_cache(_TIMES)
-def _known_timestamp(moment: bytes) -> int:
-    return _read_timestamp(memoryview(moment))
 
 
 def _read_timestamp(view: memoryview) -> int:

@@ -20,7 +20,10 @@ _T = TypeVar("_T")
 
 
 def request_from_message(message: v1.JobRequest) -> JobRequest:
-    """Return what *message* asks for, absent fields as the proto says; raises `InvalidArgument`."""
+    """Return what *message* asks for, absent fields as the proto says; raises `InvalidArgument`.
+
+    It must be as it was decoded: betterproto makes a part that is absent when somebody looks at it.
+    """
     if "" in message.labels:
         raise InvalidArgument("labels", "a name must not be empty")
     return JobRequest(

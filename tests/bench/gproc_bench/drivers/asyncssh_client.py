@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
+from functools import partial
 
 import asyncssh
 
-from gproc_bench.drivers.asked import Answer, serve_async
-from gproc_bench.drivers.many import many
+from gproc_bench.drivers.asked import serve_async
+from gproc_bench.drivers.many import timed
 
 
 async def main(port: str, user: str, known_hosts: str, key: str) -> None:
@@ -21,12 +21,7 @@ async def main(port: str, user: str, known_hosts: str, key: str) -> None:
         async def one() -> None:
             await connection.run("true", check=True)
 
-        async def jobs(count: int, in_flight: int) -> Answer:
-            start = time.perf_counter()
-            await many(one, count, in_flight)
-            return {"seconds": time.perf_counter() - start}
-
-        await serve_async({"jobs": jobs})
+        await serve_async({"jobs": partial(timed, one)})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from gproc.client import Job, ListQuery
 from gproc_bench.delays import Delays
 from gproc_bench.drivers.asked import Answer, serve_async
 from gproc_bench.drivers.counting import Arrivals
-from gproc_bench.drivers.many import many
+from gproc_bench.drivers.many import many, timed
 
 
 class Deeds:
@@ -89,9 +89,7 @@ class Deeds:
             if status.exit_code != 0:
                 raise RuntimeError(f"`true` ended as {status}")
 
-        start = time.perf_counter()
-        await many(one, count, in_flight)
-        return {"seconds": time.perf_counter() - start}
+        return await timed(one, count, in_flight)
 
     async def hold(self, count: int) -> Answer:
         """Start jobs that sleep; return their pids."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
+from functools import partial
 
 from grpclib.client import Channel, UnaryUnaryMethod
 
-from gproc_bench.drivers.asked import Answer, serve_async
+from gproc_bench.drivers.asked import serve_async
 from gproc_bench.drivers.grpclib_server import METHOD, AsItIs
-from gproc_bench.drivers.many import many
+from gproc_bench.drivers.many import timed
 from gproc_bench.drivers.tls import client_context
 
 MESSAGE = bytes(32)
@@ -28,12 +28,7 @@ async def main(port: str, ca: str, cert: str, key: str) -> None:
                 if await call(MESSAGE) != MESSAGE:
                     raise RuntimeError("a call was answered with something else")
 
-        async def jobs(count: int, in_flight: int) -> Answer:
-            start = time.perf_counter()
-            await many(one, count, in_flight)
-            return {"seconds": time.perf_counter() - start}
-
-        await serve_async({"jobs": jobs})
+        await serve_async({"jobs": partial(timed, one)})
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["many"]
+from gproc_bench.drivers.asked import Answer
+
+__all__ = ["many", "timed"]
 
 
 async def many(one: Callable[[], Coroutine[Any, Any, None]], count: int, in_flight: int) -> None:
@@ -20,3 +23,10 @@ async def many(one: Callable[[], Coroutine[Any, Any, None]], count: int, in_flig
     async with asyncio.TaskGroup() as group:
         for _ in range(in_flight):
             group.create_task(worker())
+
+
+async def timed(one: Callable[[], Coroutine[Any, Any, None]], count: int, in_flight: int) -> Answer:
+    """Do the same, and return how many seconds it took."""
+    start = time.perf_counter()
+    await many(one, count, in_flight)
+    return {"seconds": time.perf_counter() - start}
