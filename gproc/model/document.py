@@ -7,7 +7,6 @@ absent is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -166,13 +165,12 @@ def _limits_from_document(document: Mapping[str, Any]) -> Limits:
 
 
 def _fields(value: Limits | RunAs | TerminalSize) -> Document:
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: getattr(value, name) for name in value.__slots__}
 
 
 def _known(kind: type[Any], document: Mapping[str, Any]) -> Document:
     """Return what of *document* is a field of *kind*: a newer version may know more."""
-    names = {field.name for field in fields(kind)}
-    return {name: value for name, value in document.items() if name in names}
+    return {name: document[name] for name in kind.__slots__ if name in document}
 
 
 def _present(document: Document) -> Document:

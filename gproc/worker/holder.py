@@ -15,11 +15,9 @@ from pathlib import Path
 
 from gproc.store.directory import opened
 from gproc.store.records import write_record
+from gproc.worker.protocol import STOP_RECORD
 
-__all__ = ["STOP_RECORD", "holder_of_lock", "leave_stop", "signal_holder", "stop_unreachable"]
-
-STOP_RECORD = "stop.json"
-"""How a shim that cannot be reached, or is mute, should stop its job, and who asked; it deletes what it has read."""
+__all__ = ["holder_of_lock", "leave_stop", "signal_holder", "stop_unreachable"]
 
 _log = logging.getLogger("gproc.worker")
 

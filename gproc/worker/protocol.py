@@ -28,9 +28,11 @@ from typing import Any
 from gproc import errors
 from gproc.errors import GprocError
 
-__all__ = ["MAX_LINE", "VERSION", "Lines", "Message", "encode", "failure", "failure_from"]
+__all__ = ["MAX_LINE", "STOP_RECORD", "VERSION", "Lines", "Message", "encode", "failure", "failure_from"]
 
 VERSION = 1
+STOP_RECORD = "stop.json"
+"""How a shim that cannot be reached, or is mute, should stop its job, and who asked; it deletes what it has read."""
 MAX_LINE = 1 << 20
 
 Message = dict[str, Any]

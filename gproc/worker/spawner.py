@@ -5,6 +5,9 @@ needs, freezes its heap so that the garbage collector leaves shared pages alone,
 by, so that a job does not wait for a fork. The spawner has one thread and no event loop; it ends when the server's end
 of its socket is closed.
 
+What is imported here must have nothing to do after a fork, as `threading`, `logging` and `random` have (they make their
+locks and seeds anew): each page that this touches would be a shim's own, more than half a megabyte of them.
+
 A request is one datagram: the job directory, and with it the descriptor of a socket on which the new shim speaks to
 the server. It is handed to the shim that stands by, and the next one is forked.
 """
@@ -16,7 +19,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from contextlib import suppress
 from typing import NoReturn
 
@@ -57,12 +59,18 @@ def _rehearse() -> None:
     What happens once in an interpreter (imports inside functions, caches, code that specialises itself as it runs)
     then happens here, on pages that all shims share, and not again in each of them.
     """
-    with suppress(OSError, GprocError), tempfile.TemporaryDirectory(prefix="gproc-") as directory:
+    # Without `tempfile`, see above; that the name is not taken is seen when the directory is made.
+    directory = f"{os.environ.get('TMPDIR', '/tmp')}/gproc-{os.urandom(8).hex()}"  # noqa: S108
+    with suppress(OSError, GprocError):
+        os.mkdir(directory, 0o700)
         os.chdir(directory)
         try:
             Shim.rehearse()
         finally:
+            for name in os.listdir("."):
+                os.unlink(name)
             os.chdir("/")
+            os.rmdir(directory)
 
 
 def _serve(requests: socket.socket) -> None:

@@ -7,7 +7,6 @@ import pwd
 import resource
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from gproc.model.spec import JobSpec
 from gproc.worker.cgroup import JobCgroup, disk_of
@@ -96,5 +95,5 @@ def own_home() -> str:
 def _home_and_directory(spec: JobSpec) -> tuple[str, str]:
     home, wanted = spec.run_as.home if spec.run_as else own_home(), spec.request.working_directory
     if wanted:
-        return home, str(Path(home, wanted))
-    return home, home if Path(home).is_dir() else "/"
+        return home, os.path.join(home, wanted)
+    return home, home if os.path.isdir(home) else "/"

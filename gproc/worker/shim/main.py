@@ -22,8 +22,7 @@ from gproc.store.index import Kind
 from gproc.store.records import GrowingRecord, read_record, write_record
 from gproc.store.writer import Extent, OutputWriter
 from gproc.worker import kernel
-from gproc.worker.holder import STOP_RECORD
-from gproc.worker.protocol import VERSION, Lines, Message, encode, failure
+from gproc.worker.protocol import STOP_RECORD, VERSION, Lines, Message, encode, failure
 from gproc.worker.shim.birth import bring_to_life
 from gproc.worker.shim.job import Job
 from gproc.worker.shim.links import Link, Links

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
 import os
-import threading
 import time
 
 from gproc.store.index import Kind
@@ -62,7 +62,8 @@ class Pump:
         self._output_fd = output_fd
         self._peephole = Peephole(_PIPE_BYTES)
         self._open: dict[int, Kind] = {}
-        self._syncing: threading.Thread | None = None
+        self._syncing = _thread.allocate_lock()
+        """Held while the output is brought to the disk aside. `threading` would have work to do in each new shim."""
         self._is_synced = True
         self._pace = Pace()
 
@@ -98,10 +99,9 @@ class Pump:
 
     def sync(self) -> None:
         """Return when the output is on the disk."""
-        if self._syncing is not None:
-            self._syncing.join()
-        if not self._is_synced:
-            _sync(self._output_fd)
+        with self._syncing:
+            if not self._is_synced:
+                _sync(self._output_fd)
 
     def _pump(self, reader: int) -> None:
         if rest := self._pace.rest(time.monotonic()):
@@ -132,12 +132,21 @@ class Pump:
 
     def _sync_aside(self) -> None:
         """Bring the output to the disk while the job goes on writing."""
-        if self._syncing is not None and self._syncing.is_alive():
+        if not self._syncing.acquire(blocking=False):
             self._loop.at("sync", _SYNC_SECONDS, self._sync_aside)
             return
         self._is_synced = True
-        self._syncing = threading.Thread(target=_sync, args=(self._output_fd,), daemon=True)
-        self._syncing.start()
+        try:
+            _thread.start_new_thread(self._sync_and_release, ())
+        except RuntimeError:
+            # There is no room for another thread, perhaps because of what the job does: then the job waits.
+            self._sync_and_release()
+
+    def _sync_and_release(self) -> None:
+        try:
+            _sync(self._output_fd)
+        finally:
+            self._syncing.release()
 
 
 def _sync(fd: int) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from gproc.store.directory import opened
 from gproc.store.records import read_record
-from gproc.worker.holder import STOP_RECORD, holder_of_lock, leave_stop, signal_holder, stop_unreachable
+from gproc.worker.holder import holder_of_lock, leave_stop, signal_holder, stop_unreachable
+from gproc.worker.protocol import STOP_RECORD
 
 ASKED = {"signal": "SIGINT", "grace": 1.5, "by": "alice"}
 
