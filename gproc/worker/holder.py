@@ -19,6 +19,9 @@ from gproc.worker.protocol import STOP_RECORD
 
 __all__ = ["holder_of_lock", "leave_stop", "signal_holder", "stop_unreachable"]
 
+_LOOKS = 8
+"""The kernel shows its locks a page at a time; one that moves up to a page that was shown, as others go, is missed."""
+
 _log = logging.getLogger("gproc.worker")
 
 
@@ -79,6 +82,11 @@ def holder_of_lock(path: Path) -> int | None:
         about = path.stat(follow_symlinks=False)
     except OSError:
         return None
+    looks = (_find_holder(about) for _ in range(_LOOKS))
+    return next((pid for pid in looks if pid is not None), None)
+
+
+def _find_holder(about: os.stat_result) -> int | None:
     for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
         _, _, rest = line.partition(": ")
         fields = rest.split()

@@ -26,6 +26,16 @@ print()
 time.sleep(60)
 """
 
+CHURN = """
+import fcntl, os, sys
+fds = [os.open(f"{sys.argv[1]}/other-{number}", os.O_RDWR | os.O_CREAT) for number in range(300)]
+print()
+while True:
+    for operation in (fcntl.LOCK_EX, fcntl.LOCK_UN):
+        for fd in fds:
+            fcntl.flock(fd, operation)
+"""
+
 
 @contextmanager
 def held(path: Path) -> Iterator[Popen[bytes]]:
@@ -59,6 +69,19 @@ def test_b7_who_has_a_file_open_without_its_lock_is_not_signalled(tmp_path: Path
         assert holder_of_lock(path) == os.getpid()
     finally:
         os.close(fd)
+
+
+def test_the_holder_is_found_while_hundreds_of_others_take_locks_and_let_them_go(tmp_path: Path) -> None:
+    with (
+        held(tmp_path / "spec.json") as process,
+        Popen([sys.executable, "-u", "-c", CHURN, str(tmp_path)], stdout=PIPE) as other,
+    ):
+        assert other.stdout is not None
+        try:
+            other.stdout.readline()
+            assert {holder_of_lock(tmp_path / "spec.json") for _ in range(300)} == {process.pid}
+        finally:
+            other.kill()
 
 
 def test_a_server_that_holds_the_lock_to_declare_the_job_lost_does_not_signal_itself(tmp_path: Path) -> None:
