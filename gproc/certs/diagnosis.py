@@ -92,13 +92,13 @@ def _identity(info: CertificateInfo) -> Iterator[str]:
 
 def _key(cert: Path, key: Path) -> Iterator[str]:
     content = read_file(key)
-    if exposed := exposure(key, key.stat().st_mode):
-        yield f"{key}: {exposed}"
     try:
         private = serialization.load_pem_private_key(content, password=None)
     except (ValueError, TypeError):
         yield f"{key}: not an unencrypted private key in PEM form; give the file that ends in .key"
-        return
+        return  # who can read it matters once it is a key
+    if exposed := exposure(key, key.stat().st_mode):
+        yield f"{key}: {exposed}"
     if private.public_key() != load_certificate(cert).public_key():
         yield f"{key}: not the key of {cert}; give the pair that was made together"
 

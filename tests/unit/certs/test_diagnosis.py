@@ -46,6 +46,13 @@ def test_a_key_that_others_can_read_is_found(pki: Path) -> None:
     assert problems(pki) == (f"{pki}/alice.key: others can read it (mode 0644); `chmod 600 {pki}/alice.key`",)
 
 
+def test_a_certificate_given_as_a_key_is_no_key_and_so_nothing_to_hide(pki: Path) -> None:
+    assert (pki / "alice.crt").stat().st_mode & 0o777 == 0o644
+    assert problems(pki, key="alice.crt") == (
+        f"{pki}/alice.crt: not an unencrypted private key in PEM form; give the file that ends in .key",
+    )
+
+
 def test_a_key_that_is_none_is_found(pki: Path) -> None:
     (pki / "alice.key").write_text("nonsense")
     (problem,) = problems(pki)
