@@ -69,14 +69,12 @@ def run_checks(ctx: click.Context) -> Iterator[Check]:
 
 def _settings(settings: Settings) -> Iterator[Check]:
     for name in ("addr", "cacert", "cert", "key"):
-        try:
-            value = settings.require(name)
-        except GprocError as error:
-            problem, _, advice = str(error).partition("; ")
+        setting = settings.get(name)
+        if setting is None:
+            problem, _, advice = settings.lack_of(name).partition("; ")
             yield _bad(name, problem, advice)
         else:
-            setting = settings.get(name)
-            yield _good(name, f"{value} (from {setting.source if setting else 'nowhere'})")
+            yield _good(name, f"{setting.value} (from {setting.source})")
 
 
 def _files(settings: Settings) -> Iterator[Check]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from gproc.cli.commands import ELSEWHERE
 from gproc.cli.console import has_colour, is_terminal
 
 if TYPE_CHECKING:
@@ -60,6 +62,25 @@ class Group(click.Group):
             click.echo(_drawn_help(self, ctx, sys.stderr) or super().get_help(ctx), err=True)
             ctx.exit(2)
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command and its arguments; an unknown one is bad usage, with what may have been meant."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not ctx.resilient_parsing:
+            meant = _meant_by(args[0], known, ctx.command_path)
+            raise click.UsageError(f"there is no command {args[0]!r}; {meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _meant_by(word: str, known: Sequence[str], path: str) -> str:
+    if (here := ELSEWHERE.get(word)) in (*known, "--help"):
+        return f"use `{path} {here}`"
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, known, n=1)
+    return f"did you mean `{path} {close[0]}`?" if close else f"`{path} --help` shows them"
 
 
 def _drawn_help(command: click.Command, ctx: click.Context, stream: TextIO) -> str | None:

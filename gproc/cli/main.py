@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gproc.cli.command import FILE, Group, complete_contexts
-from gproc.cli.commands import ELSEWHERE, SECTIONS, VERBS
+from gproc.cli.commands import SECTIONS, VERBS
 from gproc.cli.console import error_line, show_place
 
 if TYPE_CHECKING:
@@ -79,29 +79,12 @@ class LazyGroup(Group):
         verbs = [CompletionItem(name, help=verb.summary) for name, verb in VERBS.items() if name.startswith(incomplete)]
         return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the verb and its arguments; an unknown verb is bad usage, with what may have been meant."""
-        if args and args[0] not in VERBS and not ctx.resilient_parsing:
-            raise click.UsageError(f"there is no command {args[0]!r}; {_meant_by(args[0])}", ctx)
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the verbs, section by section."""
         for section in SECTIONS:
             with formatter.section(section):
                 rows = [(verb.name, verb.summary) for verb in VERBS.values() if verb.section == section]
                 formatter.write_dl(rows, col_spacing=12 - max(len(name) for name, _ in rows))
-
-
-def _meant_by(word: str) -> str:
-    if word in ELSEWHERE:
-        return f"use `gproc {ELSEWHERE[word]}`"
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, VERBS, n=1)
-    return f"did you mean `gproc {close[0]}`?" if close else "`gproc --help` shows them"
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:

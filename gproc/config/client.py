@@ -95,18 +95,25 @@ class Settings(NamedTuple):
         return self.values.get(name)
 
     def require(self, name: str) -> str:
-        """Return the value of a setting; raise `ConfigError`, with the three ways to give it, if nobody did."""
+        """Return the value of a setting; if nobody gave it, raise `ConfigError` about all that nobody gave."""
         setting = self.values.get(name)
         if setting is not None:
             return setting.value
-        where = (
-            f"in context {self.context.value!r} in {self.path}"
-            if self.context
-            else f"in a context in {self.path} (`gproc context add`)"
-        )
-        raise ConfigError(
-            f"setting {name!r} is missing ({MEANINGS[name]}); give it as --{name}, as {_variable(name)}, or {where}"
-        )
+        missing = [field for field in CONTEXT_FIELDS if field not in self.values]
+        if len(missing) == 1:
+            raise ConfigError(self.lack_of(name))
+        ways = ", ".join(f"--{field} or {_variable(field)}" for field in missing)
+        raise ConfigError(f"settings are missing: {ways}; give them so, or {self._in_a_context()}")
+
+    def lack_of(self, name: str) -> str:
+        """Return what to say about a setting that is missing: what it is, and the three ways to give it."""
+        ways = f"as --{name}, as {_variable(name)}, or {self._in_a_context()}"
+        return f"setting {name!r} is missing ({MEANINGS[name]}); give it {ways}"
+
+    def _in_a_context(self) -> str:
+        if self.context:
+            return f"in context {self.context.value!r} in {self.path}"
+        return f"in a context in {self.path} (`gproc context add`)"
 
 
 def context_file_path(environ: Mapping[str, str]) -> Path:

@@ -50,14 +50,24 @@ def test_an_empty_variable_is_no_setting() -> None:
 
 def test_a_missing_setting_is_named_with_the_three_ways_to_give_it() -> None:
     with pytest.raises(ConfigError) as caught:
-        resolve_settings({}, {}, file_with()).require("cacert")
+        resolve_settings({"addr": "a:1", "cert": "/a.crt", "key": "/a.key"}, {}, file_with()).require("cacert")
     for part in ("'cacert'", "--cacert", "GPROC_CACERT", "/c/config.toml", "gproc context add"):
         assert part in str(caught.value)
 
 
-def test_a_setting_missing_from_the_chosen_context_names_that_context() -> None:
-    settings = resolve_settings({"context": "half"}, {}, file_with(Context(name="half", addr="a:1")))
-    with pytest.raises(ConfigError, match="in context 'half'"):
+def test_all_missing_settings_are_named_at_once_with_the_ways_to_give_each() -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve_settings({"key": "/a.key"}, {}, file_with()).require("addr")
+    assert str(caught.value) == (
+        "settings are missing: --addr or GPROC_ADDR, --cacert or GPROC_CACERT, --cert or GPROC_CERT; "
+        "give them so, or in a context in /c/config.toml (`gproc context add`)"
+    )
+
+
+@pytest.mark.parametrize("context", [Context(name="half", addr="a:1"), PROD._replace(name="half", key=None)])
+def test_a_setting_missing_from_the_chosen_context_names_that_context(context: Context) -> None:
+    settings = resolve_settings({"context": "half"}, {}, file_with(context))
+    with pytest.raises(ConfigError, match=r"--key.* in context 'half' in /c/config\.toml$"):
         settings.require("key")
 
 

@@ -108,17 +108,35 @@ def test_a_word_of_another_tool_is_answered_with_the_command_to_use(
     assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
 
 
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("certs", "ls"), "certs: there is no command 'ls'; use `gproc certs list`"),
+        (("certs", "rm", "x"), "certs: there is no command 'rm'; `gproc certs --help` shows them"),
+        (("certs", "cliant"), "certs: there is no command 'cliant'; did you mean `gproc certs client`?"),
+        (("context", "rm", "x"), "context: there is no command 'rm'; use `gproc context remove`"),
+        (("context", "help"), "context: there is no command 'help'; use `gproc context --help`"),
+    ],
+)
+def test_a_wrong_word_below_a_group_is_answered_with_a_command_of_that_group(
+    here: Here, args: tuple[str, ...], told: str
+) -> None:
+    done = here(*args)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"gproc: {told}\n")
+
+
 def test_every_word_of_another_tool_leads_to_a_command_that_there_is() -> None:
     assert ELSEWHERE.keys().isdisjoint(VERBS)
     assert {*ELSEWHERE.values()} <= {*VERBS, "--help"}
 
 
 @pytest.mark.parametrize("args", [("list",), ("status", "x"), ("start", "ls"), ("serve", "--state-dir", "/s")])
-def test_a_missing_setting_is_one_line_and_exit_code_125(here: Here, args: tuple[str, ...]) -> None:
+def test_missing_settings_are_one_line_and_exit_code_125(here: Here, args: tuple[str, ...]) -> None:
     done = here(*args)
     assert (done.returncode, done.stdout) == (125, "")
     (line,) = done.stderr.splitlines()
-    for way in ("gproc: setting 'addr' is missing", "--addr", "GPROC_ADDR", "gproc context add"):
+    assert line.startswith("gproc: settings are missing: --addr or GPROC_ADDR, --cacert or ")
+    for way in ("--key or GPROC_KEY", "/gproc/config.toml", "gproc context add"):
         assert way in line
 
 
