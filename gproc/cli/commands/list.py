@@ -33,7 +33,8 @@ _STATES = ("pending", "running", "stopping", "exited", "signaled", "stopped", "t
 def command(ctx: click.Context, /, as_json: bool, limit: int | None, everything: bool, **options: Any) -> int:
     """List your jobs, newest first.
 
-    A very long command is cut, on a terminal at its width; --json cuts nothing.
+    A very long command is cut, on a terminal at its width; --json cuts nothing. A ! behind the size of the output means
+    that not all of it could be kept.
     """
     from gproc.cli.show import show_jobs
 
@@ -46,7 +47,7 @@ def command(ctx: click.Context, /, as_json: bool, limit: int | None, everything:
     if len(shown) < len(jobs):
         note(f"these are the newest {limit}; --all shows all")
     elif not shown and not as_json:
-        note("no jobs" if not any(query.values()) else "no such jobs")
+        note("no jobs" if not any(query.values()) else "no jobs match")
     return 0
 
 

@@ -44,6 +44,8 @@ STATE_STYLES: Mapping[JobState, str] = {
 
 _SHORTEST_ID = 12
 _LONGEST_COMMAND = 2000
+_TENTH = timedelta(milliseconds=100)
+_FIRST_UNIT = re.compile(r"[0-9.]+[a-z]")
 _NEEDS_QUOTES = re.compile(r"[^A-Za-z0-9_@%+=:,./-]")
 
 
@@ -113,24 +115,30 @@ def outcome_style(job: JobStatus) -> str:
     return STATE_STYLES[job.state]
 
 
+def _lasted(duration: timedelta | None) -> str:
+    """Return a duration cut off, not rounded: no job is to seem to have run for longer than it has been there."""
+    return "-" if duration is None else format_duration(duration - duration % _TENTH)
+
+
 def _ago(moment: datetime | None, now: datetime) -> str:
-    return "-" if moment is None else format_duration(now - moment)
+    return _lasted(None if moment is None else now - moment)
 
 
 def _age(moment: datetime | None, now: datetime) -> str:
     """Return an age in one unit: in a list it only tells old from new."""
-    if moment is None:
-        return "-"
-    seconds = max(0, int((now - moment).total_seconds()))
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+    ago = _ago(moment, now)
+    unit = _FIRST_UNIT.match(ago)
+    return unit[0] if unit else ago
 
 
 def _took(job: JobStatus, now: datetime) -> str:
-    duration = duration_of(job, now=now)
-    return "-" if duration is None else format_duration(duration)
+    return _lasted(duration_of(job, now=now))
+
+
+def _written(job: JobStatus) -> str:
+    """Return how much the job wrote, marked if some of it was dropped; the mark takes the place of the space."""
+    size = format_size(job.output_bytes)
+    return f"{size.replace(' ', '')}!" if job.dropped_bytes else size
 
 
 def _row(job: JobStatus, shown_id: str, now: datetime, longest: int | None = None) -> tuple[str, ...]:
@@ -139,7 +147,7 @@ def _row(job: JobStatus, shown_id: str, now: datetime, longest: int | None = Non
         outcome(job),
         _age(job.created_at, now),
         _took(job, now),
-        format_size(job.output_bytes),
+        _written(job),
         visible(job.name),
         command_line(job, longest=longest),
     )

@@ -19,7 +19,7 @@ from gproc.cli.render.jobs import (
 )
 from gproc.model import JobState, JobStatus, make_job_id
 
-NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+NOW, ZERO = datetime(2026, 7, 1, 12, 0, tzinfo=UTC), timedelta(0)
 ids = st.builds(
     lambda ms, chance: make_job_id(milliseconds=ms, chance=chance), st.integers(0, 3), st.integers(0, (1 << 130) - 1)
 )
@@ -65,6 +65,18 @@ def test_a_command_is_shown_as_one_would_type_it_and_can_do_no_harm() -> None:
 def test_no_duration_is_negative_even_if_clocks_disagree() -> None:
     assert duration_of(job(started_at=NOW + timedelta(hours=1)), now=NOW) == timedelta(0)
     assert duration_of(job(), now=NOW) is None
+
+
+@given(st.sampled_from(("seconds", "minutes", "days")).flatmap(lambda u: st.timedeltas(ZERO, timedelta(**{u: 20}))))
+def test_a_job_that_started_when_it_was_made_took_its_age_to_the_same_digit(since: timedelta) -> None:
+    running = job(created_at=NOW - since, started_at=NOW - since)
+    _, _, age, took, *_ = plain_table([running], now=NOW).splitlines()[1].split()
+    assert took.startswith(age)
+
+
+def test_output_that_was_not_all_kept_is_marked_where_its_size_is_and_takes_no_more_room() -> None:
+    whole, cut = (plain_table([job(output_bytes=100_000, dropped_bytes=lost)], now=NOW) for lost in (0, 1))
+    assert cut == whole.replace("97.7 KiB", "97.7KiB!")
 
 
 def test_a_table_in_a_pipe_cuts_only_commands_that_are_very_long() -> None:
