@@ -19,7 +19,7 @@ __all__ = ["make_client", "resolve_id", "resolve_ids", "settings_of", "with_clie
 
 Result = TypeVar("Result")
 
-_SHOWN_CANDIDATES = 3
+_SHOWN_CANDIDATES = 5
 _LONGEST_SHOWN = 80
 
 
@@ -60,7 +60,7 @@ def with_client(ctx: click.Context, action: Callable[[Client], Awaitable[Result]
 async def resolve_id(client: Client, text: str) -> JobId:
     """Return the id of the one job that *text* means: its id, the beginning of its id, or its name.
 
-    Raises `JobNotFound` if there is none and `InvalidArgument`, with some of them, if there are several.
+    Raises `JobNotFound` if there is none and `InvalidArgument` if there are several; the newest of them are shown.
     """
     from gproc.model.ids import begins_an_id, is_job_id
 
@@ -95,6 +95,10 @@ async def _first_few(client: Client, *, id_prefix: str = "", name: str = "") -> 
 def _the_only_one(text: str, found: list[JobStatus], how: str) -> JobId:
     if len(found) == 1:
         return found[0].id
-    ids = ", ".join(job.id for job in found[:_SHOWN_CANDIDATES])
-    more = ", …" if len(found) > _SHOWN_CANDIDATES else ""
-    raise InvalidArgument("id", f"{_short(text)!r}: more than one of your jobs {how}: {ids}{more}; give more of the id")
+    from gproc.cli.show import show_choice
+
+    show_choice(found[:_SHOWN_CANDIDATES])
+    many = str(len(found))
+    if len(found) > _SHOWN_CANDIDATES:
+        many = f"more than {_SHOWN_CANDIDATES}"
+    raise InvalidArgument("id", f"{_short(text)!r}: {many} of your jobs {how}; give more of the id")

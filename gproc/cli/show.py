@@ -1,15 +1,17 @@
-"""Jobs on standard output: drawn on a terminal, plain in a pipe, or as JSON."""
+"""Jobs, drawn on a terminal, plain in a pipe, or as JSON: on standard output, but for those to choose from."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import TextIO
 
 from gproc.cli.console import is_terminal, make_console
 from gproc.cli.render import jobs as render
 from gproc.model import JobStatus
 
-__all__ = ["show_documents", "show_job", "show_jobs"]
+__all__ = ["show_choice", "show_documents", "show_job", "show_jobs"]
 
 
 def show_job(job: JobStatus, *, as_json: bool) -> None:
@@ -28,12 +30,22 @@ def show_jobs(jobs: Sequence[JobStatus], *, as_json: bool, alone: bool = False) 
     """Print jobs, one a line. As JSON: an array, or an object if *alone*, because one job was asked for."""
     if as_json:
         sys.stdout.write(render.json_text(jobs[0] if alone else jobs))
-    elif is_terminal(sys.stdout):
-        if jobs:
-            console = make_console()
-            console.print(render.job_table(jobs, now=render.utc_now(), width=console.width))
     else:
-        sys.stdout.write(render.plain_table(jobs, now=render.utc_now()))
+        _show_table(jobs, sys.stdout)
+
+
+def show_choice(jobs: Sequence[JobStatus]) -> None:
+    """Show people, on standard error, the jobs that they may have meant. Nobody may be listening."""
+    with suppress(OSError, ValueError):
+        _show_table(jobs, sys.stderr)
+
+
+def _show_table(jobs: Sequence[JobStatus], stream: TextIO) -> None:
+    if not is_terminal(stream):
+        stream.write(render.plain_table(jobs, now=render.utc_now()))
+    elif jobs:
+        console = make_console(stream)
+        console.print(render.job_table(jobs, now=render.utc_now(), width=console.width))
 
 
 def show_documents(documents: Sequence[dict[str, object]], *, failures: Sequence[tuple[str, str]], alone: bool) -> None:

@@ -110,7 +110,7 @@ def bob(server: ThreadedServer, tmp_path: Path) -> Cli:
 def left_alone(job: str, offset: int | str) -> str:
     return (
         f"gproc: stopped listening, not the job; listen again: gproc output --offset {offset} {job}; "
-        f"end it: gproc stop {job}"
+        "`gproc stop` ends it"
     )
 
 
@@ -178,15 +178,28 @@ def test_output_begins_where_it_is_told(alice: Cli) -> None:
 
 
 def test_jobs_are_found_by_beginning_and_by_name_and_not_by_what_is_unclear(alice: Cli) -> None:
-    one, two = alice.start("-n", "only-one", "true"), alice.start("-n", "twins", "true")
-    alice.start("-n", "twins", "true")
+    one = alice.start("-n", "only-one", "true")
     assert json.loads(alice("status", "--json", one[:30]).stdout)["id"] == one
     assert json.loads(alice("status", "--json", "only-one").stdout)["id"] == one
-    unclear = alice("status", "twins")
-    assert unclear.returncode == 125
-    assert "more than one of your jobs have that name" in unclear.stderr
-    assert two in unclear.stderr
     assert alice("status", "0").returncode == 125
+
+
+def test_jobs_that_may_have_been_meant_are_shown_with_what_tells_them_apart(alice: Cli) -> None:
+    failed, good = alice.start("-n", "twins", "sh", "-c", "exit 3"), alice.start("-n", "twins", "echo", "hi")
+    alice("wait", failed, good)
+    unclear = alice("status", "--json", "twins")
+    assert (unclear.returncode, unclear.stdout) == (125, "")
+    _, *shown, told = unclear.stderr.splitlines()
+    assert told == "gproc: id: 'twins': 2 of your jobs have that name; give more of the id"
+    for line, (job, *words) in zip(
+        shown, ((good, "exited 0", "echo hi"), (failed, "exited 3", "sh -c 'exit 3'")), strict=True
+    ):
+        assert line.startswith(job)
+        assert all(word in line for word in words)
+    for _ in range(4):
+        alice.start("-n", "twins", "true")
+    _, *shown, told = alice("stop", "twins").stderr.splitlines()
+    assert (len(shown), "more than 5 of your jobs" in told) == (5, True)
 
 
 def test_an_id_that_is_far_too_long_is_not_repeated_whole(alice: Cli) -> None:
@@ -215,6 +228,15 @@ def test_list_filters_and_prints_one_json_array(alice: Cli) -> None:
     limited = alice("list", "--limit", "1")
     assert len(limited.stdout.splitlines()) == 2
     assert "--all" in limited.stderr
+
+
+def test_where_no_job_matches_people_are_told_and_programs_get_an_empty_list(alice: Cli) -> None:
+    shown = alice.having(NO_COLOR="1").terminal("list", "--running", "--name", "nosuch")
+    shown.expect(pexpect.EOF)
+    shown.close()
+    assert (shown.exitstatus, shown.before) == (0, "gproc: no jobs match\r\n")
+    to_programs = alice("list", "--running", "--name", "nosuch", "--json")
+    assert (to_programs.returncode, to_programs.stdout, to_programs.stderr) == (0, "[]\n", "")
 
 
 def test_stop_and_wait_and_remove_many(alice: Cli) -> None:

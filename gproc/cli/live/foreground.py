@@ -73,7 +73,7 @@ def _telling_that_it_goes_on(job: Job, output: Output, was_stopped: Callable[[],
         if was_stopped():
             note(f"stopped listening; the server goes on stopping the job, if it was there to hear it; {again}")
         else:
-            note(f"stopped listening, not the job; {again}; end it: gproc stop {job.id}")
+            note(f"stopped listening, not the job; {again}; `gproc stop` ends it")
         raise
 
 
