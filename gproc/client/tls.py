@@ -15,6 +15,7 @@ _WHAT = {
     "cert": "your certificate, as alice.crt",
     "key": "the key of your certificate, as alice.key",
 }
+_PAIR = f"{_WHAT['cert']}, and {_WHAT['key']}"
 
 
 def client_context(*, cacert: str | Path, cert: str | Path, key: str | Path) -> ssl.SSLContext:
@@ -24,13 +25,13 @@ def client_context(*, cacert: str | Path, cert: str | Path, key: str | Path) -> 
     """
     for setting, path in (("cacert", cacert), ("cert", cert), ("key", key)):
         _check_readable(setting, Path(path))
-    _check_private(Path(key))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.hostname_checks_common_name = False
     context.set_alpn_protocols(["h2"])
     _load_authority(context, Path(cacert))
     _load_identity(context, Path(cert), Path(key))
+    _check_private(Path(key))  # last: who gave another file is to hear that, not how to hide it
     return context
 
 
@@ -60,7 +61,7 @@ def _load_identity(context: ssl.SSLContext, cert: Path, key: Path) -> None:
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ConfigError(f"key {key}: not the key of {cert}; give the two that were issued together") from None
-        raise ConfigError(f"cert {cert}, key {key}: cannot be used ({_reason(error)}); give a PEM pair") from None
+        raise ConfigError(f"cert {cert}, key {key}: cannot be used ({_reason(error)}); give {_PAIR}") from None
     except _EncryptedError:
         raise ConfigError(
             f"key {key}: encrypted with a password; write it without one: `openssl pkey -in {key} -out NEW`"

@@ -61,6 +61,12 @@ def test_the_key_of_another_certificate_is_told(alice: dict[str, Path], pki: Any
         client_context(**{**alice, "key": other["key"]})
 
 
+def test_who_gives_the_certificate_as_the_key_is_told_which_file_to_give_not_to_hide_it(alice: dict[str, Path]) -> None:
+    alice["cert"].chmod(0o644)
+    with pytest.raises(ConfigError, match=r"cannot be used .*the key of your certificate, as alice.key"):
+        client_context(**{**alice, "key": alice["cert"]})
+
+
 def test_an_encrypted_key_is_told_instead_of_asking_for_its_password(alice: dict[str, Path], tmp_path: Path) -> None:
     key = load_pem_private_key(alice["key"].read_bytes(), None)
     encrypted = tmp_path / "encrypted.key"
