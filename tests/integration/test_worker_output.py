@@ -92,6 +92,19 @@ async def test_d4_any_bytes_pass_unchanged(supervisor: Supervisor, tmp_path: Pat
     assert await output_of(supervisor, job_id, Stream.STDERR) == data
 
 
+async def test_d4_a_job_that_writes_in_packets_loses_none_and_none_comes_twice(supervisor: Supervisor) -> None:
+    job_id = await shell(supervisor, "seq -f %07g 64000 | dd bs=512 iflag=fullblock oflag=direct status=none")
+    assert await output_of(supervisor, job_id) == b"".join(b"%07d\n" % number for number in range(1, 64_001))
+
+
+async def test_d4_a_job_that_reads_from_its_own_output_harms_nobody(supervisor: Supervisor) -> None:
+    thief = "timeout 0.5 cat /dev/stderr > /dev/null & timeout 0.5 yes >&2; wait; echo end"
+    job_id = await shell(supervisor, thief)
+    status = await asyncio.wait_for(supervisor.wait(job_id), 15)
+    assert (status.state, status.exit_code) == (JobState.EXITED, 0)
+    assert (await output_of(supervisor, job_id)).endswith(b"end\n")
+
+
 async def test_d5_a_reader_that_does_not_read_holds_up_nobody_and_misses_nothing(
     supervisor: Supervisor, tmp_path: Path, data: bytes
 ) -> None:

@@ -8,6 +8,7 @@ one of references to the kernel's pages, see tee(2), so the job's bytes are move
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from gproc.worker.kernel import tee, widen_pipe
 
@@ -31,15 +32,21 @@ class Peephole:
         Raises:
             BlockingIOError: There are none now.
         """
-        count = tee(pipe, self._writer, len(self._buffer))
-        # There is as much to be read as was laid into it, for each look takes all.
-        return self._buffer[: os.readv(self._reader, [self._buffer])] if count else self._buffer[:0]
+        count, read = tee(pipe, self._writer, len(self._buffer)), 0
+        # Mostly in one go; but a job may have made its pipe one of packets, see O_DIRECT in pipe(2), read one by one.
+        while read < count:
+            read += os.readv(self._reader, [self._buffer[read:]])
+        return self._buffer[:count]
 
     def take(self, pipe: int, count: int) -> None:
-        """Take *count* bytes, which were looked at, out of *pipe*; make room for longer looks if they were many."""
-        taken = 0
-        while taken < count:
-            taken += os.splice(pipe, self._null, count - taken)
+        """Take *count* bytes, which were looked at, out of *pipe*; make room for longer looks if they were many.
+
+        Fewer are taken if somebody else was faster: a job can read from its own standard output.
+        """
+        left = count
+        with suppress(BlockingIOError):
+            while left and (taken := os.splice(pipe, self._null, left, flags=os.SPLICE_F_NONBLOCK)):
+                left -= taken
         if count == len(self._buffer) < self._most:
             widen_pipe(self._writer, self._most)
             self._buffer = memoryview(bytearray(self._most))

@@ -97,6 +97,33 @@ def test_every_byte_is_seen_once_and_in_order_whatever_the_sizes(pipe: tuple[int
     assert seen == sent
 
 
+def test_packets_are_seen_once_and_in_order_too(peephole: Peephole) -> None:
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK | os.O_DIRECT)
+    for number in range(5):
+        os.write(writer, b"packet %d\n" % number)
+    assert move(peephole, reader) == b"packet 0\npacket 1\npacket 2\npacket 3\npacket 4\n"
+    os.write(writer, b"last")
+    assert move(peephole, reader) == b"last"
+    os.close(writer)
+    os.close(reader)
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_what_somebody_else_took_meanwhile_is_not_waited_for(
+    pipe: tuple[int, int], peephole: Peephole, is_open: bool
+) -> None:
+    reader, writer = pipe
+    os.write(writer, b"read back by the job itself")
+    data = bytes(peephole.look(reader))
+    os.read(reader, 10)
+    if not is_open:
+        os.close(writer)
+    peephole.take(reader, len(data))
+    assert waiting(reader) == 0
+    if is_open:
+        os.close(writer)
+
+
 def test_longer_looks_come_when_there_is_much_to_see(pipe: tuple[int, int], peephole: Peephole) -> None:
     reader, writer = pipe
     os.write(writer, bytes(MIB))
