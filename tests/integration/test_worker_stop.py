@@ -147,6 +147,16 @@ async def test_b5_of_300_deaf_descendants_none_is_left_a_second_after_the_grace(
     assert not living(mark)
 
 
+async def test_b4_of_a_thousand_processes_left_behind_each_is_asked_to_end(supervisor: Supervisor) -> None:
+    # It writes when it is asked; how many there are is more than the kernel shows of a process's children at once.
+    asked = "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'.'), os._exit(0)))"
+    script = f"import os, signal\n{asked}\nfor _ in range(1000):\n    if os.fork() == 0:\n        signal.pause()\n"
+    policy = StopPolicy(grace=timedelta(seconds=12))
+    job_id = await supervisor.start("python3", ["-c", f"{script}os._exit(0)"], stop=policy)
+    status = await asyncio.wait_for(supervisor.wait(job_id), 15)
+    assert (status.state, status.output_bytes) == (JobState.EXITED, 1000)
+
+
 async def test_b5_a_job_that_forks_while_it_is_killed_is_gone(supervisor: Supervisor, mark: str) -> None:
     script = "trap '' TERM; for i in $(seq 300); do setsid sleep 1000 & [ $i = 30 ] && echo ready; done; wait"
     job_id = await shell(supervisor, script, env={"M": mark})

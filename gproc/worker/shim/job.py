@@ -150,13 +150,14 @@ class Job:
     def _kill_tree(self) -> None:
         """Kill everything, again and again: what is being killed may be forking."""
         refused: list[int] = []
+        killed: list[int] = []
         if self._cgroup is not None:
             self._cgroup.kill()
         for _ in range(_KILL_ROUNDS):
             found = descendants(os.getpid())
-            if not found:
+            if found == killed:
                 break
-            refused = signal_each(found, signal.SIGKILL)
+            refused, killed = signal_each(found, signal.SIGKILL), found
         self._kills += 1
         if self._kills == _PATIENCE_WITH_THE_KERNEL or (refused and self._kills == 1):
             survivors = ", ".join(map(str, descendants(os.getpid())))
