@@ -33,15 +33,16 @@ __all__ = ["MAX_LINE", "STOP_RECORD", "VERSION", "Lines", "Message", "encode", "
 VERSION = 1
 STOP_RECORD = "stop.json"
 """How a shim that cannot be reached, or is mute, should stop its job, and who asked; it deletes what it has read."""
-MAX_LINE = 1 << 20
+MAX_LINE = 16 << 20
+"""As long as a record may be: a status has all arguments of its job."""
 
 Message = dict[str, Any]
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encode(message: Message) -> bytes:
     """Return the line of *message*."""
-    return _to_json(message).encode() + b"\n"
+    return _to_json(message).encode("utf-8", "surrogatepass") + b"\n"
 
 
 def failure(error: GprocError, number: int) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from gproc_support.processes import living, named, open_descriptors, working_in
-from gproc_support.supervision import keeper, output_of, shell, shim_pid, supervised, until_output
+from gproc_support.supervision import NO_RESERVE, keeper, output_of, shell, shim_pid, supervised, until_output
 from gproc_support.waiting import eventually
 
 from gproc.errors import (
@@ -123,6 +123,16 @@ async def test_a2_arguments_longer_than_the_system_allows_name_their_field(super
         await supervisor.start("true", ["x" * 200_000])
     assert caught.value.field == "args"
     assert supervisor.list().jobs == ()
+
+
+@pytest.mark.parametrize("args", [["\1" * 100_000], ["x" * 100_000] * 15], ids=["escaped", "many"])
+async def test_a2_arguments_as_long_as_the_system_allows_are_no_hindrance(state_dir: Path, args: list[str]) -> None:
+    async with Supervisor(state_dir, NO_RESERVE) as supervisor:
+        job_id = await supervisor.start("sh", ["-c", "sleep 1000", *args])
+        assert supervisor.status(job_id).state is JobState.RUNNING
+    async with supervised(state_dir) as supervisor:
+        assert supervisor.status(job_id).reason == ""
+        assert (await supervisor.stop(job_id)).args[2:] == tuple(args)
 
 
 async def test_a3_without_descriptors_a_start_is_refused_and_the_next_one_works(

@@ -6,12 +6,12 @@ import select
 import socket
 from collections.abc import Callable
 
-from gproc.worker.protocol import Lines, Message, encode
+from gproc.worker.protocol import MAX_LINE, Lines, Message, encode
 from gproc.worker.shim.loop import Loop
 
 __all__ = ["Link", "Links"]
 
-_MAX_UNSENT = 256 * 1024
+_MAX_UNSENT = MAX_LINE
 _LAST_WORDS_SECONDS = 1.0
 
 
