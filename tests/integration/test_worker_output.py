@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -218,6 +218,25 @@ async def test_d7_on_a_full_disk_a_job_goes_on_and_when_there_is_room_again_so_d
         assert gap.offset + gap.bytes == len(data)
         assert status.output_bytes == len(data) + 5
         assert await supervisor.get_output(job_id) == data[: gap.offset] + b"back\n"
+
+
+async def test_d7_a_job_for_whose_first_record_there_is_no_room_is_not_begun_and_undone(
+    small_disk: Path, tmp_path: Path, gate: Path
+) -> None:
+    async with supervised(small_disk / "state") as supervisor:
+        with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+            while True:
+                filler.write(bytes(4096))
+        os.truncate(small_disk / "filler", (small_disk / "filler").stat().st_size - 4096)  # for what is to be run
+        job_id = await shell(supervisor, f"echo ran >> '{tmp_path}/ran'; read line < '{gate}'; exit 3")
+        assert supervisor.status(job_id).state is JobState.RUNNING
+        assert not (small_disk / "state" / "jobs" / job_id / "status.json").exists()
+        (small_disk / "filler").unlink()
+        await asyncio.to_thread(gate.write_text, "go\n")
+        await asyncio.wait_for(supervisor.wait(job_id), 10)
+    assert (tmp_path / "ran").read_text() == "ran\n"
+    async with supervised(small_disk / "state") as supervisor:
+        assert supervisor.status(job_id).exit_code == 3
 
 
 async def test_d7_the_reserve_of_the_disk_is_left_to_others(small_disk: Path) -> None:

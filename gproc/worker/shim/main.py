@@ -182,6 +182,8 @@ class Shim:
         self._listen_for_signals()
         if self._spec.request.limits.core_bytes is None and not self._is_rehearsal:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        # Whatever may fail comes before the program is executed; what fails after it must not undo it.
+        self._links.listen("shim.sock")
         stdout, stderr = self._pump.open_pipe(Kind.STDOUT), self._pump.open_pipe(Kind.STDERR)
         try:
             born = bring_to_life(self._spec, stdout=stdout, stderr=stderr)
@@ -211,8 +213,12 @@ class Shim:
             "nonce": self._spec.nonce,
             "request_id": request.request_id,
         }
-        self._write_status(durable=False)
-        self._links.listen("shim.sock")
+        try:
+            self._write_status(durable=False)
+        except OSError:
+            # On a disk that is full a job runs without, and has a record once there is room for the last one.
+            if self._is_rehearsal:
+                raise
         self._links.add(self._control)
         self._announced_status = self._job.status
         # Only now: the job should stay as likely a victim as it was. A program that was spawned still shares the memory
