@@ -126,7 +126,7 @@ class Attachment:
         return True
 
     async def _adopt_one(self, entry: Entry) -> bool:
-        """Whether the shim of *entry* was found, and said how the job is."""
+        """Whether the shim of *entry* was found, and said how the job is, or that it is over and not recorded yet."""
         about = {"job_id": entry.id, "nonce": entry.nonce, "changed": partial(self._heard, entry)}
         try:
             link = await ShimLink.to(self._state.job(entry.id), **about)
@@ -136,7 +136,7 @@ class Attachment:
             await link.settled(_LOST_AFTER_SECONDS)
         if entry.link is not link:
             link.close()
-        return entry.link is not None
+        return entry.link is not None or entry.status.is_final
 
     async def _keep_trying(self, entry: Entry) -> None:
         """Serve what is stored of a job whose shim lives and does not answer, until it does."""

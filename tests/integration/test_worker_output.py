@@ -194,6 +194,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     soon(lambda: subprocess.run(["umount", directory], check=False, capture_output=True).returncode == 0)
 
 
+def fill(disk: Path) -> None:
+    """Leave no room."""
+    with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+
+
 async def test_d7_on_a_full_disk_a_job_goes_on_and_when_there_is_room_again_so_does_its_output(
     small_disk: Path, tmp_path: Path, data: bytes, gate: Path
 ) -> None:
@@ -224,9 +231,7 @@ async def test_d7_a_job_for_whose_first_record_there_is_no_room_is_not_begun_and
     small_disk: Path, tmp_path: Path, gate: Path
 ) -> None:
     async with supervised(small_disk / "state") as supervisor:
-        with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
-            while True:
-                filler.write(bytes(4096))
+        fill(small_disk)
         os.truncate(small_disk / "filler", (small_disk / "filler").stat().st_size - 4096)  # for what is to be run
         job_id = await shell(supervisor, f"echo ran >> '{tmp_path}/ran'; read line < '{gate}'; exit 3")
         assert supervisor.status(job_id).state is JobState.RUNNING
@@ -237,6 +242,24 @@ async def test_d7_a_job_for_whose_first_record_there_is_no_room_is_not_begun_and
     assert (tmp_path / "ran").read_text() == "ran\n"
     async with supervised(small_disk / "state") as supervisor:
         assert supervisor.status(job_id).exit_code == 3
+
+
+async def test_d7_a_final_status_for_which_there_is_no_room_is_told_by_the_next_supervisor_too(
+    small_disk: Path, gate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gproc.worker.attachment._LOST_AFTER_SECONDS", 0.2)
+    async with Supervisor(small_disk / "state", NO_RESERVE) as supervisor:
+        # Its record is so long that two of them do not go into one block.
+        job_id = await supervisor.start("sh", ["-c", f"read line < '{gate}'; exit 3", "x" * 3000])
+        fill(small_disk)
+        await asyncio.to_thread(gate.write_text, "go\n")
+        ended = await asyncio.wait_for(supervisor.wait(job_id), 10)
+    async with supervised(small_disk / "state") as supervisor:
+        await eventually(lambda: supervisor.status(job_id).is_final)
+        await asyncio.sleep(0.5)
+        told = supervisor.status(job_id)
+        (small_disk / "filler").unlink()
+    assert told == ended
 
 
 async def test_d7_the_reserve_of_the_disk_is_left_to_others(small_disk: Path) -> None:
