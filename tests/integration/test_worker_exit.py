@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,19 @@ async def test_c1_a_job_that_a_signal_ended_has_a_signal_and_no_code(supervisor:
     assert (status.state, status.exit_code, status.signal) == (JobState.SIGNALED, None, f"SIG{name}")
     assert status.reason.startswith(f"killed by SIG{name}")
     assert status.shell_code == 128 + signal.Signals[f"SIG{name}"]
+
+
+async def test_c1_a_program_that_has_its_parent_trace_it_is_not_taken_for_ended_when_it_stops(
+    supervisor: Supervisor,
+) -> None:
+    code = "import ctypes, os; ctypes.CDLL(None).ptrace(0, 0, 0, 0); os.write(1, b'ready'); os.kill(os.getpid(), 10)"
+    job_id = await supervisor.start("python3", ["-c", code])
+    await until_output(supervisor, job_id)
+    await eventually(lambda: process_state(supervisor.status(job_id).pid or 0) == "t")
+    await asyncio.sleep(0.1)
+    assert supervisor.status(job_id).state is JobState.RUNNING
+    status = await supervisor.stop(job_id, grace=timedelta(0))
+    assert (status.state, status.signal) == (JobState.STOPPED, "SIGKILL")
 
 
 async def test_c1_a_final_status_has_its_times_and_what_was_used(supervisor: Supervisor) -> None:

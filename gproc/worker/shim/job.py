@@ -94,6 +94,9 @@ class Job:
                 return
             if pid == 0:
                 return
+            if os.WIFSTOPPED(wait_status):
+                # It has not ended: it asked to be traced by its parent, see ptrace(2), and only so this is told at all.
+                continue
             self._cpu_seconds += usage.ru_utime + usage.ru_stime
             self._max_rss = max(self._max_rss, usage.ru_maxrss * 1024)
             if pid == self._pid:
