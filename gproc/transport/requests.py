@@ -243,14 +243,21 @@ class RequestHandler(Handler):
                 await func(call)
         except (GRPCError, StreamTerminatedError, H2Error):
             raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Something that the handler waited for was cancelled, not the handler.
+            raise self._internal(request, error) from error
         except TimeoutError as error:
-            if deadline is None or deadline.time_remaining():
-                raise self._internal(request, error) from error
-            raise GRPCError(Status.DEADLINE_EXCEEDED, "it took longer than the client allowed") from error
+            # Not by the clock alone: timers of uvloop go off up to a millisecond early.
+            if deadline is not None and (wrapper.cancelled or not deadline.time_remaining()):
+                raise GRPCError(Status.DEADLINE_EXCEEDED, "it took longer than the client allowed") from error
+            raise self._internal(request, error) from error
         except Exception as error:
             raise self._internal(request, error) from error
 
-    def _internal(self, request: Request, error: Exception) -> GRPCError:
+    def _internal(self, request: Request, error: BaseException) -> GRPCError:
         LOGGER.error("%s failed", request.path, exc_info=error, extra={"event": "request failed"})
         return GRPCError(Status.INTERNAL, "internal error; the server's log has the details")
 

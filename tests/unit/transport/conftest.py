@@ -143,6 +143,13 @@ def tls() -> Tls:
     return Tls()
 
 
+@pytest.fixture(scope="session")
+def uvloop() -> Any:
+    module = pytest.importorskip("uvloop")
+    module.new_event_loop().close()  # the first loop opens a pipe that belongs to the whole process
+    return module
+
+
 class Serving:
     """A running server, its service, and what is needed to talk to it."""
 

@@ -331,13 +331,6 @@ async def test_one_that_was_dropped_before_it_was_connected_stays_so(tls: Any) -
             await secure.shake(PATIENCE)
 
 
-@pytest.fixture(scope="module")
-def uvloop() -> Any:
-    module = pytest.importorskip("uvloop")
-    module.new_event_loop().close()  # the first loop opens a pipe that belongs to the whole process
-    return module
-
-
 async def test_it_works_the_same_on_uvloop(uvloop: Any, tls: Any) -> None:
     async def echo() -> bytes:
         ear = Ear(100_000)

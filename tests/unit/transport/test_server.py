@@ -11,10 +11,19 @@ from typing import Any
 
 import pytest
 from cryptography.x509 import NameOID, load_der_x509_certificate
-from grpclib.const import Status
+from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
+from grpclib.metadata import Deadline
 
-from gproc.transport import ConnectionLost, HardenedServer, Refusal, ServerConnection, TransportLimits, connection_of
+from gproc.transport import (
+    ConnectionLost,
+    HardenedChannel,
+    HardenedServer,
+    Refusal,
+    ServerConnection,
+    TransportLimits,
+    connection_of,
+)
 from gproc.transport.acceptor import listen
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
@@ -255,6 +264,63 @@ async def test_a_deadline_ends_the_request(serve: Any, until: Until) -> None:
         await peer.send(peer.headers(1, "/test.Service/Hang", grpc_timeout="100m"), peer.message(1, b"x"))
         assert (await peer.read_status(1))["grpc-status"] == "4"
     assert serving.service.cancelled == 1
+
+
+class OnlyTold(Deadline):
+    """A deadline of which the server is told, and which the client itself does not keep."""
+
+    def __init__(self, seconds: float) -> None:
+        self._answers = iter((60.0, seconds))  # the first is for the client's timer
+
+    def time_remaining(self) -> float:
+        return next(self._answers)
+
+
+def test_a_deadline_is_kept_although_the_timers_of_uvloop_go_off_early(uvloop: Any, tls: Any, codec: Any) -> None:
+    async def hang(stream: Any) -> None:
+        await asyncio.sleep(60)
+
+    class Service:
+        def __mapping__(self) -> dict[str, Handler]:
+            return {"/test.Service/Hang": Handler(hang, Cardinality.UNARY_UNARY, bytes, bytes)}
+
+    async def call(channel: HardenedChannel, seconds: float) -> Status:
+        deadline = OnlyTold(seconds)
+        async with channel.request(
+            "/test.Service/Hang", Cardinality.UNARY_UNARY, bytes, bytes, deadline=deadline
+        ) as stream:
+            await stream.send_message(b"x", end=True)
+            with pytest.raises(GRPCError) as caught:
+                await stream.recv_message()
+        return caught.value.status
+
+    async def statuses() -> set[Status]:
+        server = HardenedServer([Service()], codec=codec)
+        await server.start("localhost", 0, ssl=tls.server)
+        async with HardenedChannel("localhost", server.port, ssl=tls.client(), codec=codec) as channel:
+            found = await asyncio.gather(*(call(channel, 0.01 + 0.000_07 * number) for number in range(100)))
+        server.close()
+        await server.wait_closed()
+        return set(found)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(statuses()) == {Status.DEADLINE_EXCEEDED}
+
+
+async def test_a_handler_whose_wait_was_cancelled_is_a_fault_of_the_server(serve: Any) -> None:
+    serving = await serve()
+
+    async def forsaken(stream: Any) -> None:
+        nobody: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        nobody.cancel()
+        await nobody
+
+    path = "/test.Service/Echo"
+    serving.server._mapping[path] = serving.server._mapping[path]._replace(func=forsaken)
+    async with serving.stub() as stub, asyncio.timeout(5):
+        with pytest.raises(GRPCError, match="internal error") as caught:
+            await stub.echo(b"x")
+        assert caught.value.status is Status.INTERNAL
 
 
 async def test_a_server_starts_once_and_is_closed_before_it_is_waited_for(serve: Any) -> None:
