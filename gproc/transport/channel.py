@@ -28,6 +28,9 @@ from gproc.transport.secure import SecureTransport
 __all__ = ["HardenedChannel", "NotHttp2Error"]
 
 
+_CLOSED = "the channel was closed"
+
+
 class NotHttp2Error(ConnectionError):
     """The server did not agree to speak HTTP/2."""
 
@@ -64,6 +67,8 @@ class HardenedChannel(Channel):
         self._log = EventLog()
         self._scratch = memoryview(bytearray(limits.read_size))
         self._protocols: set[_ChannelProtocol] = set()
+        self._dialling: asyncio.Timeout | None = None
+        self._is_closed = False
 
     def _protocol_factory(self) -> H2Protocol:
         protocol = _ChannelProtocol(
@@ -78,14 +83,20 @@ class HardenedChannel(Channel):
 
     async def _create_connection(self) -> H2Protocol:
         limits = self.limits
+        if self._is_closed:
+            raise ConnectionAbortedError(_CLOSED)
         try:
-            async with asyncio.timeout(limits.connect_timeout):
+            async with asyncio.timeout(limits.connect_timeout) as self._dialling:
                 return await (self._connect_plainly() if self._ssl is None else self._connect_securely(self._ssl))
         except TimeoutError as error:
+            if self._is_closed:
+                raise ConnectionAbortedError(_CLOSED) from None
             limit = f"{limits.connect_timeout:g} s"
             raise TimeoutError(f"{self._host}:{self._port}: no connection within {limit}") from error
         except OSError as error:
             raise _as_one(error) from error.__cause__
+        finally:
+            self._dialling = None
 
     async def _connect_plainly(self) -> H2Protocol:
         _, protocol = await self._loop.create_connection(self._protocol_factory, self._host, self._port)
@@ -118,9 +129,15 @@ class HardenedChannel(Channel):
         )
 
     def close(self) -> None:
-        """Close all connections; requests in progress end with `ConnectionLost`. May be called twice."""
+        """Close all connections, for good; requests in progress end with `ConnectionLost`. May be called twice.
+
+        Those that wait for a connection end with `ConnectionAbortedError`.
+        """
+        self._is_closed = True
+        if self._dialling is not None and not self._dialling.expired():
+            self._dialling.reschedule(self._loop.time())
         for protocol in list(self._protocols):
-            protocol.processor.close("the channel was closed")
+            protocol.processor.close(_CLOSED)
         super().close()
 
     async def wait_closed(self) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from grpclib.protocol import AbstractHandler, EventsProcessor, Stream
-from h2.events import DataReceived, Event, PingAckReceived, RequestReceived, StreamReset
+from h2.events import DataReceived, Event, PingAckReceived, RequestReceived, StreamReset, WindowUpdated
 
 from gproc.transport.connection import GuardedConnection
 from gproc.transport.streams import ConnectionLost, GuardedStream
@@ -69,6 +69,14 @@ class GuardedEvents(EventsProcessor):
             super().process_data_received(event)
         else:
             self.connection.ack(event.stream_id, event.flow_controlled_length)
+
+    def process_window_updated(self, event: WindowUpdated) -> None:
+        """Wake those who wait for room; if it is the whole connection's, who has waited longest may take it all."""
+        if event.stream_id:
+            super().process_window_updated(event)
+            return
+        for stream in sorted(self.streams.values(), key=lambda stream: stream.waiting_since or 0.0):
+            stream.window_updated.set()
 
     def process_stream_reset(self, event: StreamReset) -> None:
         """End a stream, and count it if it was our peer's fault without being its wish."""

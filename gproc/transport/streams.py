@@ -73,11 +73,25 @@ class GuardedStream(Stream):
     async def send_request(
         self, headers: list[tuple[str, str]], end_stream: bool = False, *, _processor: EventsProcessor
     ) -> Callable[[], None]:
-        """Open the stream; raises `ConnectionLost` when the connection is gone by now."""
+        """Open the stream, once there may be one more; raises `ConnectionLost` when the connection is gone by then."""
+        await self._may_open()
         try:
             return await super().send_request(headers, end_stream, _processor=_processor)
         except ProtocolError as error:
             raise ConnectionLost("the connection is closed", error, is_unprocessed=True) from error
+
+    async def _may_open(self) -> None:
+        # grpclib waits, too, but for ever if the connection is lost meanwhile: the streams that were open still count.
+        connection, h2 = self.connection, self._h2_connection
+        while not connection.is_closing():
+            if not connection.write_ready.is_set():
+                await connection.write_ready.wait()
+            elif h2.open_outbound_streams < h2.remote_settings.max_concurrent_streams:
+                return
+            else:
+                connection.stream_close_waiter.clear()
+                await connection.stream_close_waiter.wait()
+        raise ConnectionLost("the connection is closed", connection.lost_by, is_unprocessed=True)
 
     async def send_headers(self, headers: list[tuple[str, str]], end_stream: bool = False) -> None:
         """Send headers or trailers as soon as the transport takes them."""
@@ -110,14 +124,15 @@ class GuardedStream(Stream):
         least = min(wanted, self.connection.limits.smallest_send)
         try:
             while True:
-                if not self.connection.write_ready.is_set():
-                    await self._wait(self.connection.write_ready)
-                    continue
                 window = self._h2_connection.local_flow_control_window(self.number) if least else 0
-                if window >= least:
+                if window < least:
+                    self.window_updated.clear()
+                    await self._wait(self.window_updated)
+                elif self.connection.write_ready.is_set():
                     return window
-                self.window_updated.clear()
-                await self._wait(self.window_updated)
+                else:
+                    await self._wait(self.connection.write_ready)
+                    self.waiting_since = None  # the peer reads; it may be another's turn now
         finally:
             self.waiting_since = None
 

@@ -178,6 +178,60 @@ async def test_a_server_that_vanishes_is_noticed(serve: Any) -> None:
         assert await stub.echo(b"again") == b"again"
 
 
+async def test_requests_that_wait_for_their_turn_learn_that_the_connection_is_lost(serve: Any, until: Until) -> None:
+    serving = await serve(limits=TransportLimits(streams=2))
+    async with serving.stub() as stub, asyncio.timeout(5):
+        assert await stub.echo(b"x") == b"x"  # the client knows the limit by now
+        calls = [asyncio.create_task(stub.hang(b"x")) for _ in range(5)]
+        await until(lambda: serving.service.heard == 2)
+        (protocol,) = serving.server._protocols
+        protocol.connection.drop()
+        errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(error) for error in errors] == [ConnectionLost] * 5
+    assert sum(error.is_unprocessed for error in errors if isinstance(error, ConnectionLost)) == 3
+
+
+async def test_requests_that_wait_for_their_turn_get_it(serve: Any, until: Until) -> None:
+    serving = await serve(limits=TransportLimits(streams=2))
+    async with serving.stub() as stub, asyncio.timeout(5):
+        assert await stub.echo(b"x") == b"x"
+        calls = [asyncio.create_task(stub.hang(b"x")) for _ in range(5)]
+        await until(lambda: serving.service.heard == 2)
+        serving.service.go_on.set()
+        assert await asyncio.gather(*calls) == [b"done"] * 5
+
+
+async def test_readers_of_a_connection_whose_window_is_small_take_turns(serve: Any, output: bytes) -> None:
+    serving = await serve()
+    serving.service.output = output
+    received = [0, 0, 0, 0]
+
+    async def read(stub: Any, number: int) -> None:
+        async with stub.get.open() as stream:
+            await stream.send_message(b"0", end=True)
+            while message := await recv_output(stream):
+                received[number] += len(message)
+
+    async with serving.stub(limits=SMALL_WINDOWS) as stub, asyncio.timeout(30):
+        readers = [asyncio.create_task(read(stub, number)) for number in range(4)]
+        await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
+        assert min(received) > max(received) // 2, received
+        await asyncio.gather(*readers)
+
+
+async def test_closing_while_it_connects_ends_that_too(tls: Any, until: Until) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        channel = HardenedChannel("127.0.0.1", silent.getsockname()[1], ssl=tls.client())
+        connecting = asyncio.create_task(channel.__connect__())
+        await until(lambda: channel._dialling is not None)
+        channel.close()
+        async with asyncio.timeout(5):
+            with pytest.raises(ConnectionAbortedError, match="closed"):
+                await connecting
+    with pytest.raises(ConnectionAbortedError, match="closed"):
+        await channel.__connect__()
+
+
 async def test_connecting_to_a_server_that_says_nothing_has_a_time_limit(tls: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]

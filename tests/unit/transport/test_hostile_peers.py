@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -152,6 +153,33 @@ async def test_h5_a_peer_that_does_not_read_its_socket_is_dropped(serve: Any, li
         await until(lambda: serving.service.started == 1)
         await until(lambda: serving.service.cancelled == 1 and not serving.server.connections)
     assert lines() == ["connection aborted: nothing was read for 0.2 s"]
+
+
+async def test_readers_of_a_slow_line_who_wait_for_their_turn_are_not_taken_for_stalled(
+    serve: Any, lines: Any, until: Until
+) -> None:
+    limits = TransportLimits(stall_timeout=0.4)
+    serving = await serve(limits=limits)
+    serving.service.output = bytes(64 * 2**20)
+    serving.service.piece = 256 * 1024
+    readers = 8
+    async with serving.peer() as peer:
+        much = SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        await peer.send(much, WindowUpdateFrame(0, 2**30))
+        for number in range(1, 2 * readers, 2):
+            await peer.send(peer.headers(number, "/test.Service/Get"), peer.message(number, b"0"))
+        await until(lambda: serving.service.started == readers)
+        (protocol,) = serving.server._protocols
+        sock = protocol.connection._pipe.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        read, began = 0, time.monotonic()
+        while (took := time.monotonic() - began) < 5 * limits.stall_timeout:
+            frame = await peer.read()
+            assert frame is not None
+            read += len(frame.data) if isinstance(frame, DataFrame) else 0
+            # A turn of all takes twice as long as a stream may stall.
+            await asyncio.sleep(max(0.0, read / (readers * 256 * 1024) * 2 * limits.stall_timeout - took))
+    assert lines() == []
 
 
 async def test_h6_a_window_opened_byte_by_byte_is_not_answered_with_tiny_frames(serve: Any) -> None:
