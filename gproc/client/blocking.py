@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
+from concurrent.futures import CancelledError, Future
 from datetime import timedelta
 from pathlib import Path
 from signal import Signals
@@ -28,6 +29,7 @@ from typing import Any, Generic, Self, TypeVar
 from gproc import client as waiting
 from gproc.client.persistence import OnBreak
 from gproc.client.resume import Patience
+from gproc.errors import Unavailable
 from gproc.model import Chunk, Gap, JobId, JobPage, JobRequest, JobStatus, ListQuery
 from gproc.model.job import arguments_of
 
@@ -169,12 +171,13 @@ class _Items(Generic[_T]):
     def __init__(self, loop: _Loop, items: AsyncGenerator[_T, None] | waiting.Output) -> None:
         self._loop = loop
         self._items: Any = items
+        self._next: asyncio.Task[Any] | None = None  # the last one to ask for an item
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> _T:
-        item: _T | _End = self._loop.run(_next_or_end(self._items))
+        item: _T | _End = self._loop.run(self._next_or_end())
         if isinstance(item, _End):
             raise StopIteration
         return item
@@ -189,7 +192,17 @@ class _Items(Generic[_T]):
 
     def close(self) -> None:
         """Stop and tell the server; closing again does nothing."""
-        self._loop.run(self._items.aclose())
+        self._loop.run(self._aclose())
+
+    async def _next_or_end(self) -> Any:
+        self._next = asyncio.current_task()
+        return await anext(self._items, _End())
+
+    async def _aclose(self) -> None:
+        if self._next is not None and not self._next.done():
+            self._next.cancel()  # again, perhaps: its thread was interrupted, and is not to be told that it still runs
+            await asyncio.wait([self._next])
+        await self._items.aclose()
 
 
 class Output(_Items[Chunk | Gap]):
@@ -228,10 +241,6 @@ class _End:
     """There are no more items."""
 
 
-async def _next_or_end(items: Any) -> Any:
-    return await anext(items, _End())
-
-
 class _Loop:
     """An event loop in a thread of its own, from the first call until it is closed."""
 
@@ -242,10 +251,15 @@ class _Loop:
         self._is_closed = False
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Return what *work* returns; if this thread is interrupted meanwhile, *work* is cancelled."""
-        future = asyncio.run_coroutine_threadsafe(work, self._started(work))
+        """Return what *work* returns; if this thread is interrupted meanwhile, *work* is cancelled.
+
+        Raises `Unavailable` if the client, or what is iterated, is closed meanwhile.
+        """
+        future = self._begin(work)
         try:
             return future.result()
+        except CancelledError:
+            raise Unavailable("the client, or this iterator, was closed") from None
         except BaseException:
             future.cancel()
             raise
@@ -263,8 +277,8 @@ class _Loop:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
 
-    def _started(self, work: Coroutine[Any, Any, Any]) -> asyncio.AbstractEventLoop:
-        with self._lock:
+    def _begin(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+        with self._lock:  # until it is begun: else the loop may end in between, and nobody would end the work
             if self._is_closed:
                 work.close()
                 raise RuntimeError("this client is closed; make a new one")
@@ -274,7 +288,7 @@ class _Loop:
                     target=self._serve, args=(self._loop,), name="gproc-client", daemon=True
                 )
                 self._thread.start()
-            return self._loop
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     @staticmethod
     def _serve(loop: asyncio.AbstractEventLoop) -> None:

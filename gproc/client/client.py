@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -267,7 +268,9 @@ class Client:
         request = call.write(query)
 
         async def attempt(left: float | None) -> _Reply | Unavailable:
-            await self._connection.connect()
+            began = time.monotonic()
+            await self._connection.connect(seconds=left)
+            left = None if left is None else began + left - time.monotonic()
             try:
                 return await self._connection.call(call, request, seconds=left)
             except Unavailable as error:

@@ -63,9 +63,9 @@ class Connection:
         """Whether trying again cannot help."""
         return self.is_closed or (isinstance(error, CertificateRefused) and error is not self.hunch)
 
-    async def connect(self) -> None:
-        """Be connected; raises `Unavailable` or `CertificateRefused`."""
-        await self.dial()
+    async def connect(self, *, seconds: float | None = None) -> None:
+        """Be connected; raises `Unavailable` or `CertificateRefused`, after so many *seconds* at the latest."""
+        await self.dial(seconds)
 
     async def aclose(self) -> None:
         """Close for good; what still runs over it fails with `Unavailable`. Closing again does nothing."""
@@ -107,18 +107,21 @@ class Connection:
                 yield event
             await exchange.finish()
 
-    async def dial(self) -> tuple[_Channel, ClientProtocol]:
-        """Return a channel and the connection that it has."""
+    async def dial(self, seconds: float | None = None) -> tuple[_Channel, ClientProtocol]:
+        """Return a channel and the connection that it has; give up after so many *seconds*, if not before."""
         if self.is_closed:
             raise Unavailable(f"{self.address}: this client is closed; make a new one")
         if self._channel is None:
             self._channel = _Channel(self.address, self._tls)
         was_up_since, self.up_since = self.up_since, None
+        # Here, too, for whoever waits until another call has dialled in vain.
+        limit = LIMITS.connect_timeout if seconds is None else min(seconds, LIMITS.connect_timeout)
         try:
-            protocol = await self._channel.dial()
+            async with asyncio.timeout(limit):
+                protocol = await self._channel.dial()
         except TimeoutError:
             raise Unavailable(
-                f"{self.address}: no connection within {LIMITS.connect_timeout:g} s; check --addr and the network"
+                f"{self.address}: no connection within {limit:.3g} s; check --addr and the network"
             ) from None
         except NotHttp2Error:
             raise Unavailable(f"{self.address}: speaks TLS, but not HTTP/2; check --addr") from None
@@ -164,10 +167,12 @@ class _Exchange(Generic[_Reply]):
         self._had_asked = connection.may_have_asked
 
     async def __aenter__(self) -> Self:
-        self._channel, self._protocol = await self._connection.dial()
+        began = time.monotonic()
+        self._channel, self._protocol = await self._connection.dial(self._seconds)
+        left = None if self._seconds is None else began + self._seconds - time.monotonic()
         call = self._call
         self._stream: grpclib.client.Stream[Any, Any] = self._channel.request(
-            call.path, call.cardinality, bytes, call.reply, timeout=self._seconds
+            call.path, call.cardinality, bytes, call.reply, timeout=left
         )
         await self._told(self._stream.__aenter__())
         return self
@@ -215,7 +220,7 @@ class _Exchange(Generic[_Reply]):
             raise self._explain(error) from error
 
     def _explain(self, error: Exception) -> GprocError:
-        if isinstance(error, StreamTerminatedError):
+        if isinstance(error, StreamTerminatedError) and self._stream._send_request_done:  # noqa: SLF001 -- else no verdict
             try:
                 self._stream._maybe_raise()  # noqa: SLF001 -- a verdict that came just before the end counts more
             except GRPCError as verdict:

@@ -36,13 +36,17 @@ class Persistence:
         """Take note that the last attempt was worth something."""
         self._backoff.progress()
 
-    async def pause(self, error: Unavailable) -> None:
-        """Sleep before the next attempt; raise *error* instead if trying again is pointless or the patience is over."""
+    async def pause(self, error: Unavailable, *, longest: float | None = None) -> None:
+        """Sleep before the next attempt, *longest* seconds at most.
+
+        Raises *error* instead if trying again is pointless or the patience is over.
+        """
         now, up_since = time.monotonic(), self._connection.up_since
         held = 0.0 if up_since is None else now - max(up_since, self._attempt_began)
         delay = self._backoff.failed(now=now, was_reached=self._connection.was_reached, held=held)
         if delay is None or self._connection.is_pointless_after(error):
             raise error
+        delay = delay if longest is None else min(delay, longest)
         self.breaks += 1
         if self.on_break is not None:
             self.on_break(error, delay)
@@ -60,9 +64,10 @@ class Persistence:
             try:
                 return await attempt(left)
             except Unavailable as error:
-                if end is not None and time.monotonic() + self._patience.first_delay >= end:
+                left = None if end is None else end - time.monotonic()
+                if left is not None and left <= self._patience.first_delay:
                     raise DeadlineExceeded(f"{error} (tried for {seconds:g} s)") from error
-                await self.pause(error)
+                await self.pause(error, longest=None if left is None else left / 2)  # what is left is for the attempt
 
 
 def _chance() -> float:

@@ -122,3 +122,58 @@ async def test_a_client_that_never_called_needs_no_thread(server: Any, alice: An
     with connect(server, alice) as client:
         assert client.address == f"127.0.0.1:{server.port}"
     assert "gproc-client" not in [thread.name for thread in threading.enumerate()]
+
+
+async def test_what_still_waits_when_the_client_is_closed_says_so(server: Any, alice: Any) -> None:
+    job_id = server.add(state=JobState.RUNNING)
+    server.fail_with = [Unavailable("draining")] * 100
+    pausing = threading.Semaphore(0)
+
+    def script() -> list[Unavailable]:
+        client = blocking.Client(
+            f"127.0.0.1:{server.port}", **alice, patience=waiting.Patience(first_delay=5.0, attempts=100)
+        )
+        errors: list[Unavailable] = []
+
+        def wait() -> None:
+            try:
+                client.wait(job_id, on_break=lambda _error, _pause: pausing.release())
+            except Unavailable as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=wait) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            assert pausing.acquire(timeout=5)
+        client.close()
+        for thread in threads:
+            thread.join()
+        return errors
+
+    assert [str(error) for error in await in_thread(script)] == ["the client, or this iterator, was closed"] * 3
+
+
+async def test_an_iterator_is_closed_though_it_still_waits_for_an_item(server: Any, alice: Any) -> None:
+    job_id = server.add(state=JobState.RUNNING)
+
+    def script() -> list[Unavailable]:
+        errors: list[Unavailable] = []
+        with connect(server, alice) as client, client.output(job_id) as output:
+
+            def read() -> None:
+                try:
+                    next(output)
+                except Unavailable as error:
+                    errors.append(error)
+
+            thread = threading.Thread(target=read)
+            thread.start()
+            asyncio.run_coroutine_threadsafe(server.called("GetOutput", 1), loop).result()
+            output.close()
+            thread.join()
+        return errors
+
+    loop = asyncio.get_running_loop()
+    assert [type(error) for error in await in_thread(script)] == [Unavailable]
+    await asyncio.wait_for(server.streams_left.wait(), 5)

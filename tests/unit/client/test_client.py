@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
+import time
 from contextlib import aclosing
 from datetime import timedelta
 from signal import Signals
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gproc.client import Client
+from gproc.client import Client, Patience
 from gproc.errors import (
     CommandNotFound,
     DeadlineExceeded,
@@ -197,6 +199,31 @@ async def test_a_server_that_does_not_answer_in_time_is_given_up(server: Any, al
             await client.status(server.add())
 
 
+@pytest.mark.parametrize("name", ["status", "remove"])
+async def test_no_call_takes_longer_than_its_timeout_though_all_wait_for_one_connection(
+    server: Any, alice: Any, name: str
+) -> None:
+    job_id = server.add()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with Client(f"127.0.0.1:{silent.getsockname()[1]}", **alice, timeout=0.3) as client:
+            began = time.monotonic()
+            errors = await asyncio.gather(*(getattr(client, name)(job_id) for _ in range(5)), return_exceptions=True)
+    assert [type(error) for error in errors] == [DeadlineExceeded] * 5
+    assert "no connection within 0.3 s" in str(errors[0])
+    assert time.monotonic() - began < 1.5
+
+
+async def test_pauses_leave_time_for_an_attempt_before_the_timeout(server: Any, alice: Any) -> None:
+    job_id = server.add()
+    server.fail_with = [Unavailable("draining")] * 1_000
+    patience = Patience(first_delay=0.1, max_delay=60.0)
+    async with Client(f"127.0.0.1:{server.port}", **alice, timeout=1.0, patience=patience) as client:
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded, match=r"draining \(tried for 1 s\)"):
+            await client.status(job_id)
+    assert 0.8 < time.monotonic() - began < 1.0
+
+
 async def test_a_time_limit_around_a_call_still_works_after_a_break(client: Client, server: Any) -> None:
     job = client.job(server.add(state=JobState.RUNNING))
     server.lost_replies = 1
@@ -228,6 +255,28 @@ async def test_closing_ends_what_is_under_way(client: Client, server: Any) -> No
     await client.aclose()
     with pytest.raises(Unavailable):
         await waiting
+
+
+async def test_closing_ends_calls_that_are_still_to_be_connected(server: Any, alice: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = Client(f"127.0.0.1:{silent.getsockname()[1]}", **alice)
+        calls = [asyncio.create_task(client.wait(server.add())) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        await client.aclose()
+        async with asyncio.timeout(5):
+            errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(error) for error in errors] == [Unavailable] * 3
+
+
+async def test_more_calls_than_a_connection_takes_go_on_over_a_break(client: Client, server: Any) -> None:
+    job_id = server.add(state=JobState.RUNNING)
+    await client.status(job_id)
+    calls = [asyncio.create_task(client.wait(job_id)) for _ in range(110)]  # grpclib's server takes 100 at a time
+    await server.called("Wait", 100)
+    server.lost_replies = 1
+    server.finish(job_id)
+    async with asyncio.timeout(10):
+        assert {status.state for status in await asyncio.gather(*calls)} == {JobState.EXITED}
 
 
 async def test_text_that_is_not_unicode_is_refused_with_the_name_of_its_field(client: Client, server: Any) -> None:
