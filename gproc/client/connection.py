@@ -113,6 +113,8 @@ class Connection:
             raise Unavailable(f"{self.address}: this client is closed; make a new one")
         if self._channel is None:
             self._channel = _Channel(self.address, self._tls)
+        if not self._channel.is_of_this_loop:
+            raise RuntimeError("this client belongs to another event loop; make one for each")
         was_up_since, self.up_since = self.up_since, None
         # Here, too, for whoever waits until another call has dialled in vain.
         limit = LIMITS.connect_timeout if seconds is None else min(seconds, LIMITS.connect_timeout)
@@ -152,6 +154,10 @@ class _Channel(HardenedChannel):
     @property
     def is_connected(self) -> bool:
         return self._connected
+
+    @property
+    def is_of_this_loop(self) -> bool:
+        return self._loop is asyncio.get_running_loop()
 
     async def dial(self) -> ClientProtocol:
         return cast("ClientProtocol", await self.__connect__())

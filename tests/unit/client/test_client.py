@@ -249,6 +249,13 @@ async def test_a_closed_client_says_so_at_once(client: Client, server: Any) -> N
         await client.status(job_id)
 
 
+async def test_a_client_of_another_event_loop_says_so_at_once(client: Client, server: Any) -> None:
+    job_id = server.add()
+    await client.status(job_id)
+    with pytest.raises(RuntimeError, match="belongs to another event loop"):
+        await asyncio.to_thread(lambda: asyncio.run(client.wait(job_id)))
+
+
 async def test_closing_ends_what_is_under_way(client: Client, server: Any) -> None:
     waiting = asyncio.create_task(client.wait(server.add(state=JobState.RUNNING)))
     await server.called("Wait", 1)
