@@ -96,8 +96,10 @@ class GuardedConnection(Connection):
         self._pipe.writelines(frames)
 
     def resume_writing(self) -> None:
-        """The peer reads again."""
+        """The peer reads again, so it is there; what we asked may still stand behind what it has to read."""
         self._backlog = 0
+        if self.asked_at is not None:
+            self.asked_at = time.monotonic()
         super().resume_writing()
 
     def earn(self, size: int) -> None:

@@ -74,7 +74,7 @@ class TransportLimits:
     keepalive_time: float = 60.0
     """Silence after which a peer is asked whether it is there."""
     keepalive_timeout: float = 20.0
-    """Silence after that question until it is taken for dead."""
+    """Silence after that question, without reading anything either, until it is taken for dead."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -37,7 +37,7 @@ class Facts(NamedTuple):
     heard_at: float
     """When the last byte came."""
     asked_at: float | None
-    """When we asked, after `heard_at`, whether the peer is there."""
+    """When we asked, after `heard_at`, whether the peer is there; or when it last read something, if that was later."""
     idle_since: float | None
     """When the last request was over; None while there is one."""
     was_used: bool

@@ -336,6 +336,24 @@ async def test_h18_a_peer_that_answers_nothing_is_asked_and_dropped(serve: Any, 
     assert lines() == ["connection aborted: the peer answers nothing any more"]
 
 
+async def test_h18_a_peer_that_reads_slowly_is_not_taken_for_dead(serve: Any, lines: Any, until: Until) -> None:
+    limits = TransportLimits(keepalive_time=0.2, keepalive_timeout=0.4)
+    serving = await serve(limits=limits)
+    serving.service.output = bytes(64 * 2**20)
+    async with serving.peer() as peer:
+        much = SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        await peer.send(much, WindowUpdateFrame(0, 2**30))
+        await peer.send(peer.headers(1, "/test.Service/Get"), peer.message(1, b"0"))
+        await until(lambda: serving.service.started == 1)
+        read, began = 0, time.monotonic()
+        while (took := time.monotonic() - began) < 2.0:
+            frame = await peer.read()
+            assert frame is not None
+            read += len(frame.data) if isinstance(frame, DataFrame) else 0
+            await asyncio.sleep(max(0.0, read / (8 * 2**20) - took))
+    assert lines() == []
+
+
 async def test_bytes_that_are_not_http2_end_the_connection(serve: Any, lines: Any) -> None:
     serving = await serve()
     async with serving.peer(begin=False) as peer:
