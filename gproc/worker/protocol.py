@@ -36,6 +36,8 @@ STOP_RECORD = "stop.json"
 MAX_LINE = 16 << 20
 """As long as a record may be: a status has all arguments of its job."""
 
+_WANT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+
 Message = dict[str, Any]
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -54,7 +56,7 @@ def failure_from(document: Message) -> GprocError:
     """Return the error that `failure` said."""
     message, number = str(document.get("message", "")), int(document.get("errno") or 0)
     kind = getattr(errors, str(document.get("error")), errors.InternalError)
-    if number in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM):
+    if kind is errors.QuotaExceeded or number in _WANT_OF_ROOM:
         return errors.QuotaExceeded(message)
     if kind is errors.InvalidArgument:
         field, _, problem = message.partition(": ")

@@ -37,6 +37,7 @@ def test_a_line_without_end_is_told_by_an_error() -> None:
         (errors.StartFailed("working directory x: gone", errno.ENOENT), errno.ENOENT),
         (errors.InvalidArgument("args", "too long: really"), 0),
         (errors.QuotaExceeded("no room"), errno.EAGAIN),
+        (errors.QuotaExceeded("no room, told without a number"), 0),
         (errors.InternalError("broken"), errno.EIO),
     ],
 )
