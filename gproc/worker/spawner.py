@@ -84,12 +84,18 @@ def _serve(requests: socket.socket) -> None:
         request, control = order
         with control:
             try:
-                _hand_over(request, control, standby or _fork_shim(requests, control))
-            except ConnectionError:
-                # Somebody killed the shim that stood by: the job gets one that was just forked.
-                _hand_over(request, control, _fork_shim(requests, control))
+                _give(request, control, standby, requests)
             except OSError as error:
                 _refuse(control, error)
+
+
+def _give(request: bytes, control: socket.socket, standby: socket.socket | None, requests: socket.socket) -> None:
+    """Have a shim do what is requested; raise `OSError` if there is none and none can be forked."""
+    try:
+        _hand_over(request, control, standby or _fork_shim(requests, control))
+    except ConnectionError:
+        # Somebody killed the shim that stood by: the job gets one that was just forked.
+        _hand_over(request, control, _fork_shim(requests, control))
 
 
 def _hand_over(request: bytes, control: socket.socket, shim: socket.socket) -> None:

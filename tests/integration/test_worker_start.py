@@ -28,6 +28,7 @@ from gproc.errors import (
 from gproc.model import JobState, Stream
 from gproc.model.spec import RunAs
 from gproc.worker import Supervisor
+from gproc.worker.tree import children
 
 
 @contextmanager
@@ -145,6 +146,31 @@ async def test_a3_without_descriptors_a_start_is_refused_and_the_next_one_works(
     assert (await supervisor.wait(await supervisor.start("true"))).exit_code == 0
     assert len(supervisor.list().jobs) == 2
     assert set(jobs_on_disk(state_dir)) == {job.id for job in supervisor.list().jobs} >= {known}
+
+
+def highest_descriptor(pid: int) -> int:
+    return max(int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir())
+
+
+async def test_a3_a_spawner_that_can_fork_no_shim_in_place_of_one_that_was_killed_refuses_and_lives(
+    supervisor: Supervisor,
+) -> None:
+    spawner = supervisor._launcher.pid
+    assert spawner is not None
+    await eventually(lambda: len(list(children(spawner))) == 1)
+    (standby,) = children(spawner)
+    os.kill(standby, signal.SIGKILL)
+    await eventually(lambda: not list(children(spawner)))
+    limit = resource.prlimit(spawner, resource.RLIMIT_NOFILE)
+    # Room for the descriptor that comes with the request, and for no other.
+    room = highest_descriptor(spawner) + 2
+    resource.prlimit(spawner, resource.RLIMIT_NOFILE, (room, limit[1]))
+    with pytest.raises(QuotaExceeded, match="cannot start another process now"):
+        await supervisor.start("true")
+    for pid in (spawner, *children(spawner)):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+    await supervisor.wait(await supervisor.start("true"))
+    assert supervisor._launcher.pid == spawner
 
 
 async def test_a4_a_job_that_was_recorded_and_not_started_never_runs_and_is_forgotten(state_dir: Path) -> None:
