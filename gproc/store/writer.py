@@ -78,7 +78,12 @@ class OutputWriter:
         return size if self._cap is None else max(0, min(size, self._cap - start))
 
     def _look(self, size: int, now_ns: int) -> None:
-        disk = os.fstatvfs(self._output_fd)
+        try:
+            disk = os.fstatvfs(self._output_fd)
+        except OSError:
+            # A disk that fails is the same to the job as a full one.
+            self._run_out(now_ns)
+            return
         free = disk.f_bavail * disk.f_frsize
         self._has_room = free >= self._reserve + (0 if self._has_room else min(size, disk.f_frsize))
         self._looked_ns = now_ns

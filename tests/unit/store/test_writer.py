@@ -144,6 +144,20 @@ def test_d8_a_failing_disk_is_the_same_to_the_job_as_a_full_one(disk: Disk, numb
     assert writer.extent == Extent(3, 0, 3)
 
 
+def test_d8_a_disk_that_does_not_say_how_much_room_it_has_is_the_same_as_a_full_one(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    writer = OutputWriter(disk.output_fd, disk.index_fd, reserve=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("gproc.store.writer.os.fstatvfs", fail)
+        writer.append(Kind.STDOUT, b"abc", SECOND)
+    writer.append(Kind.STDOUT, b"de", 2 * SECOND)
+    assert writer.extent == Extent(5, 5, 3)
+
+
 def test_d6_what_goes_beyond_the_cap_is_dropped_to_the_byte(disk: Disk) -> None:
     writer = OutputWriter(disk.output_fd, disk.index_fd, cap=5)
     writer.append(Kind.STDOUT, b"abc", 0)
