@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,9 @@ __all__ = ["holder_of_lock", "leave_stop", "signal_holder", "stop_unreachable"]
 
 _LOOKS = 8
 """The kernel shows its locks a page at a time; one that moves up to a page that was shown, as others go, is missed."""
+
+_leaving = threading.Lock()
+"""Two who leave word for one shim at the same time must not write into each other's record."""
 
 _log = logging.getLogger("gproc.worker")
 
@@ -43,7 +47,7 @@ def leave_stop(directory: Path, asked: Mapping[str, object]) -> bool:
     if holder_of_lock(directory / "spec.json") in (None, os.getpid()):
         return False
     try:
-        with opened(directory) as fd:
+        with _leaving, opened(directory) as fd:
             write_record(STOP_RECORD, dict(asked), dir_fd=fd, durable=False)
     except OSError as error:
         reason = f"{error.strerror}; the signal and the grace that the job was started with are used"

@@ -6,7 +6,9 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, Popen
 
@@ -121,6 +123,19 @@ def test_word_that_is_left_to_a_frozen_shim_waits_for_it(tmp_path: Path) -> None
         assert process.wait(10) == -signal.SIGTERM
     with opened(tmp_path) as fd:
         assert read_record(STOP_RECORD, dir_fd=fd) == ASKED
+
+
+def test_of_two_who_leave_word_at_the_same_time_one_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gproc.worker.holder.holder_of_lock", lambda _: 1)
+    monkeypatch.setattr("gproc.worker.holder.signal_holder", lambda *_: True)
+    words = [{**ASKED, "by": by} for by in ("alice", "somebody with a longer name")]
+    with opened(tmp_path) as fd, ThreadPoolExecutor(2) as both:
+        for _ in range(300):
+            assert all(both.map(partial(leave_stop, tmp_path), words))
+            assert read_record(STOP_RECORD, dir_fd=fd) in words
+    assert not caplog.records
 
 
 def test_nothing_is_asked_where_there_is_no_shim(tmp_path: Path) -> None:
