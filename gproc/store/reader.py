@@ -198,7 +198,8 @@ def _time(nanoseconds: int) -> datetime:
 
 def _open(dir_fd: int, name: str) -> int:
     try:
-        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+        # Should a named pipe be in its place, nobody waits for whoever would write to it.
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
     except FileNotFoundError:
         # The job was lost before it was executed, or somebody deleted the file: what is missing reads as a gap.
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

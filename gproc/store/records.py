@@ -71,7 +71,8 @@ def read_record(name: str, *, dir_fd: int) -> dict[str, Any]:
 
     Raises `FileNotFoundError` if there is none, `TornRecordError` or `NewerRecordError` if it cannot be used.
     """
-    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    # Not waiting for whoever would write to it, should it be a named pipe.
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         return decode(_last_line(os.read(fd, min(os.fstat(fd).st_size, _MAX_BYTES))))
     finally:

@@ -217,7 +217,7 @@ def _spec_from_status(status: JobStatus, shim: dict[str, Any]) -> JobSpec:
 @contextmanager
 def _lock(dir_fd: int) -> Iterator[bool]:
     """Hold the shim's lock, if it is free; yield whether it is."""
-    fd = os.open("spec.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    fd = os.open("spec.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -98,7 +98,7 @@ async def test_d4_a_job_that_writes_in_packets_loses_none_and_none_comes_twice(s
 
 
 async def test_d4_a_job_that_reads_from_its_own_output_harms_nobody(supervisor: Supervisor) -> None:
-    thief = "timeout 0.5 cat /dev/stderr > /dev/null & timeout 0.5 yes >&2; wait; echo end"
+    thief = "cat /dev/stderr > /dev/null & head -c 30000000 /dev/zero >&2; kill $!; echo end"
     job_id = await shell(supervisor, thief)
     status = await asyncio.wait_for(supervisor.wait(job_id), 15)
     assert (status.state, status.exit_code) == (JobState.EXITED, 0)
@@ -293,6 +293,19 @@ async def test_d8_a_link_in_the_place_of_the_output_is_an_error_and_not_followed
     output.unlink()
     output.symlink_to("/etc/passwd")
     with pytest.raises(InternalError, match="cannot be opened"):
+        await supervisor.get_output(job_id)
+    assert (await supervisor.wait(await supervisor.start("true"))).exit_code == 0
+
+
+async def test_d8_a_named_pipe_in_the_place_of_the_output_is_an_error_and_holds_up_nobody(
+    supervisor: Supervisor, state_dir: Path
+) -> None:
+    job_id = await shell(supervisor, "echo x")
+    await supervisor.wait(job_id)
+    output = state_dir / "jobs" / job_id / "output"
+    output.unlink()
+    os.mkfifo(output)
+    with pytest.raises(InternalError, match="cannot be read"):
         await supervisor.get_output(job_id)
     assert (await supervisor.wait(await supervisor.start("true"))).exit_code == 0
 

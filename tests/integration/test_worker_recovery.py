@@ -339,6 +339,19 @@ async def test_e6_strange_things_among_the_jobs_are_no_jobs(state_dir: Path) -> 
         assert supervisor.list().jobs == ()
 
 
+async def test_e6_named_pipes_in_the_place_of_records_hold_up_nobody(state_dir: Path) -> None:
+    async with supervised(state_dir) as supervisor:
+        job_ids = [await supervisor.start("true") for _ in range(2)]
+        for job_id in job_ids:
+            await supervisor.wait(job_id)
+    for job_id, name in zip(job_ids, ("spec.json", "status.json"), strict=True):
+        (state_dir / "jobs" / job_id / name).unlink()
+        os.mkfifo(state_dir / "jobs" / job_id / name)
+    async with asyncio.timeout(5), supervised(state_dir) as supervisor:
+        states = [supervisor.status(job_id).state for job_id in job_ids]
+    assert states == [JobState.EXITED, JobState.LOST]
+
+
 async def test_e7_after_a_reboot_running_jobs_are_lost_and_nobody_is_signalled(state_dir: Path, stranger: int) -> None:
     job_id = pretend(state_dir, stranger, boot="another boot", ticks=start_ticks(stranger))
     async with supervised(state_dir) as supervisor:
