@@ -110,7 +110,7 @@ class Shim:
         self._cap = limits.output_bytes
         self._stops_when_full = limits.output_policy is OutputPolicy.STOP
         self._writer = OutputWriter(output_fd, index_fd, cap=self._cap, reserve=self._spec.reserve_bytes)
-        self._pump = Pump(self._loop, self._writer, output_fd)
+        self._pump = Pump(self._loop, self._writer, files=(index_fd, output_fd))
         self._links = Links(self._loop, greeting=self._greeting, latest=self._latest, asked=self._asked)
         self._identity: Message = {}
         self._announced_extent = Extent()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import os
 import time
+from contextlib import suppress
 
 from gproc.store.index import Kind
 from gproc.store.writer import OutputWriter
@@ -56,10 +57,11 @@ class Pace:
 class Pump:
     """Reads both pipes as they fill and appends to the output; never lets the job wait for a disk that is full."""
 
-    def __init__(self, loop: Loop, writer: OutputWriter, output_fd: int) -> None:
+    def __init__(self, loop: Loop, writer: OutputWriter, *, files: tuple[int, ...]) -> None:
         self._loop = loop
         self._writer = writer
-        self._output_fd = output_fd
+        self._files = files
+        """What *writer* writes to, in the order in which it is brought to the disk."""
         self._peephole = Peephole(_PIPE_BYTES)
         self._open: dict[int, Kind] = {}
         self._syncing = _thread.allocate_lock()
@@ -101,7 +103,7 @@ class Pump:
         """Return when the output is on the disk."""
         with self._syncing:
             if not self._is_synced:
-                _sync(self._output_fd)
+                _sync(self._files)
 
     def _pump(self, reader: int) -> None:
         if rest := self._pace.rest(time.monotonic()):
@@ -144,14 +146,13 @@ class Pump:
 
     def _sync_and_release(self) -> None:
         try:
-            _sync(self._output_fd)
+            _sync(self._files)
         finally:
             self._syncing.release()
 
 
-def _sync(fd: int) -> None:
-    try:
-        os.fdatasync(fd)
-    except OSError:
-        # The disk fails; what can be read back is still shown, and nothing better can be done here.
-        return
+def _sync(files: tuple[int, ...]) -> None:
+    for fd in files:
+        # If the disk fails, what can be read back is still shown, and nothing better can be done here.
+        with suppress(OSError):
+            os.fdatasync(fd)

@@ -1,4 +1,12 @@
-from gproc.worker.shim.pump import Pace
+import os
+from pathlib import Path
+
+import pytest
+
+from gproc.store.index import Kind
+from gproc.store.writer import OutputWriter
+from gproc.worker.shim.loop import Loop
+from gproc.worker.shim.pump import Pace, Pump
 
 START = 1000.0
 
@@ -58,3 +66,20 @@ def test_after_short_rests_a_flood_of_lines_has_long_ones_again() -> None:
     for count in (1 << 20, 1 << 20, 1 << 20, *[20] * 6):
         pace.has_read(count)
     assert pace.rest(START) == 0.002
+
+
+def test_d12_output_is_brought_to_the_disk_behind_its_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its index nobody knows which stream it came from, nor where something is missing."""
+    synced: list[int] = []
+    monkeypatch.setattr("gproc.worker.shim.pump.os.fdatasync", synced.append)
+    index, output = (os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("index", "output"))
+    pump = Pump(Loop(), OutputWriter(output, index), files=(index, output))
+    writer = pump.open_pipe(Kind.STDERR)
+    os.write(writer, b"warning\n")
+    os.close(writer)
+    pump.drain()
+    pump.sync()
+    pump.close()
+    assert synced == [index, output]
+    for fd in synced:
+        os.close(fd)
