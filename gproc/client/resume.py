@@ -107,6 +107,8 @@ class Progress:
         stop = gap.offset + gap.bytes
         start = max(gap.offset, self.offset)
         if stop <= start:
+            if not gap.bytes and not self._has_begun:
+                self._advance(start, 0)  # here the tail begins
             return None
         self._advance(start, stop - start)
         return Gap(start, stop - start)

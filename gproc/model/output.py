@@ -33,7 +33,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Output that was dropped: `bytes` of it, beginning at `offset`."""
+    """Output that was dropped: `bytes` of it, beginning at `offset`. One of no bytes says where a tail begins."""
 
     offset: int
     bytes: int

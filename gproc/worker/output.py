@@ -31,6 +31,9 @@ async def follow(
 ) -> AsyncGenerator[OutputEvent, None]:
     """Yield what is *wanted* of a job's output, and at last exactly one `End`. See `Supervisor.output_events`."""
     with await _opened_cursor(entry, directory, wanted, tasks) as cursor:
+        if wanted.follow and (wanted.tail_bytes is not None or wanted.tail_lines is not None):
+            # Whoever loses the line before anything came would else ask again, and be given a later tail.
+            yield Gap(cursor.offset, 0)
         snapshot = None if wanted.follow else entry.extent
         unbroken = 0
         while True:

@@ -28,7 +28,6 @@ from gproc.errors import (
 )
 from gproc.model import (
     Chunk,
-    End,
     Gap,
     Identity,
     JobId,
@@ -418,7 +417,8 @@ class Supervisor:
     ) -> AsyncGenerator[OutputEvent, None]:
         """Yield the output that is *wanted* (all of it, by default): chunks and gaps, then exactly one `End`.
 
-        What was written before is replayed, then what comes is yielded as it comes. Nothing is queued for a slow
+        What was written before is replayed, then what comes is yielded as it comes. If a tail is followed, a gap of no
+        bytes is the first event, and says where it begins. Nothing is queued for a slow
         consumer: it just reads later. With *room*, it is awaited before output is read, and returns how many bytes may
         be. Raises `OffsetOutOfRange` beyond the output of a finished job. Close it
         (`contextlib.aclosing`), or its descriptors stay open until it is collected.
@@ -434,10 +434,10 @@ class Supervisor:
     async def watch_output(
         self, job_id: JobId, wanted: OutputRange | None = None, *, owner: Identity | None = None
     ) -> AsyncGenerator[Chunk | Gap, None]:
-        """Yield what `output_events` does, but for the end."""
+        """Yield the output itself of what `output_events` does: chunks and gaps."""
         async with aclosing(self.output_events(job_id, wanted, owner=owner)) as events:
             async for event in events:
-                if not isinstance(event, End):
+                if isinstance(event, Chunk) or (isinstance(event, Gap) and event.bytes):
                     yield event
 
     async def get_output(self, job_id: JobId, *, owner: Identity | None = None) -> bytes:

@@ -39,6 +39,14 @@ def test_a_tail_is_asked_for_again_if_nothing_of_it_came() -> None:
     assert progress.request() == progress.request() == wanted
 
 
+def test_a_tail_whose_beginning_was_told_is_asked_for_from_there() -> None:
+    progress = Progress(OutputRange(tail_lines=0))
+    assert progress.receive(Gap(70, 0)) is None
+    assert progress.request() == OutputRange(offset=70)
+    with pytest.raises(InternalError, match="from byte 70 to 75 without a gap"):
+        progress.receive(chunk(75, b"x"))
+
+
 def test_bytes_that_come_twice_are_refused() -> None:
     progress = Progress(OutputRange())
     progress.receive(chunk(0, b"abc"))

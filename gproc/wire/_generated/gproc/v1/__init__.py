@@ -346,7 +346,9 @@ class GetOutputRequest(betterproto.Message):
 
 @dataclass(eq=False, repr=False)
 class Gap(betterproto.Message):
-    """A part of the output that was not kept."""
+    """
+    A part of the output that was not kept. One of no bytes says where the tail that is followed begins; it comes first.
+    """
 
     offset: int = betterproto.uint64_field(1)
     """First byte that is missing, counted in the merged output."""
