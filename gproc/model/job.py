@@ -97,20 +97,20 @@ class JobRequest:
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        _no_nul("command", self.command)
+        _check_executable("command", self.command)
         if not self.command:
             raise InvalidArgument("command", "must not be empty")
         _check_list(self.args)
         if len(self.args) > MAX_ARGUMENTS:
             raise InvalidArgument("args", f"{len(self.args)} arguments are more than {MAX_ARGUMENTS}")
-        _no_nul("working_directory", self.working_directory)
+        _check_executable("working_directory", self.working_directory)
         for argument in self.args:
-            _no_nul("args", argument)
+            _check_executable("args", argument)
         for variable, value in self.env.items():
-            _no_nul("env", variable)
+            _check_executable("env", variable)
             if not variable or "=" in variable:
                 raise InvalidArgument("env", f"{variable!r} cannot be the name of a variable")
-            _no_nul("env", value)
+            _check_executable("env", value)
         for what, text in (("name", self.name), ("request_id", self.request_id)):
             _check_text(what, text)
             if len(text) > MAX_NAME:
@@ -187,7 +187,12 @@ def _check_text(field_name: str, value: object) -> None:
         raise InvalidArgument(field_name, f"must be text, not {type(value).__name__} ({value!r:.100})")
 
 
-def _no_nul(field_name: str, text: str) -> None:
+def _check_executable(field_name: str, text: str) -> None:
+    """Refuse what execve(2) cannot be given."""
     _check_text(field_name, text)
     if "\0" in text:
         raise InvalidArgument(field_name, "must not contain a NUL character")
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InvalidArgument(field_name, f"{text!a:.100} is no text in UTF-8") from None

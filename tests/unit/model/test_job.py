@@ -18,6 +18,7 @@ from gproc.model.job import arguments_of
         ("command", lambda: JobRequest(command="")),
         ("command", lambda: JobRequest(command="a\0b")),
         ("args", lambda: JobRequest(command="a", args=("b", "c\0"))),
+        ("args", lambda: JobRequest(command="a", args=("\ud800",))),
         ("args", lambda: JobRequest(command="a", args=("",) * 10_001)),
         ("env", lambda: JobRequest(command="a", env={"": "x"})),
         ("env", lambda: JobRequest(command="a", env={"A=B": "x"})),
