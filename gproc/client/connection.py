@@ -47,7 +47,7 @@ class Connection:
 
     def __init__(self, address: Address, tls: ssl.SSLContext) -> None:
         self.address = address
-        self.is_closed = False
+        self.closed = asyncio.Event()
         self.was_reached = False
         """Whether the server has ever said anything."""
         self.up_since: float | None = None
@@ -59,6 +59,11 @@ class Connection:
         self._tls = tls
         self._channel: _Channel | None = None
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed for good."""
+        return self.closed.is_set()
+
     def is_pointless_after(self, error: Unavailable) -> bool:
         """Whether trying again cannot help."""
         return self.is_closed or (isinstance(error, CertificateRefused) and error is not self.hunch)
@@ -69,7 +74,7 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close for good; what still runs over it fails with `Unavailable`. Closing again does nothing."""
-        self.is_closed = True
+        self.closed.set()
         if self._channel is not None:
             self._channel.close()
             await self._channel.wait_closed()

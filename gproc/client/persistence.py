@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from gproc.client.connection import Connection
@@ -37,7 +38,7 @@ class Persistence:
         self._backoff.progress()
 
     async def pause(self, error: Unavailable, *, longest: float | None = None) -> None:
-        """Sleep before the next attempt, *longest* seconds at most.
+        """Sleep before the next attempt, *longest* seconds at most, or until the client is closed.
 
         Raises *error* instead if trying again is pointless or the patience is over.
         """
@@ -50,7 +51,9 @@ class Persistence:
         self.breaks += 1
         if self.on_break is not None:
             self.on_break(error, delay)
-        await asyncio.sleep(delay)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._connection.closed.wait()  # then the next attempt says so
         self._attempt_began = time.monotonic()
 
     async def keep_trying(self, attempt: Callable[[float | None], Awaitable[_T]], *, seconds: float | None) -> _T:

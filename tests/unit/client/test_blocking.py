@@ -151,7 +151,7 @@ async def test_what_still_waits_when_the_client_is_closed_says_so(server: Any, a
             thread.join()
         return errors
 
-    assert [str(error) for error in await in_thread(script)] == ["the client, or this iterator, was closed"] * 3
+    assert ["closed" in str(error) for error in await in_thread(script)] == [True] * 3
 
 
 async def test_an_iterator_is_closed_though_it_still_waits_for_an_item(server: Any, alice: Any) -> None:

@@ -275,6 +275,19 @@ async def test_closing_ends_calls_that_are_still_to_be_connected(server: Any, al
     assert [type(error) for error in errors] == [Unavailable] * 3
 
 
+async def test_closing_ends_calls_that_pause_after_a_break(server: Any, alice: Any) -> None:
+    job_id = server.add()
+    server.fail_with = [Unavailable("draining")] * 1_000
+    pausing = asyncio.Event()
+    patience = Patience(first_delay=60.0, max_delay=60.0)
+    async with Client(f"127.0.0.1:{server.port}", **alice, patience=patience) as client:
+        call = asyncio.create_task(client.wait(job_id, on_break=lambda _error, _pause: pausing.set()))
+        await pausing.wait()
+    async with asyncio.timeout(5):
+        with pytest.raises(Unavailable, match="this client is closed"):
+            await call
+
+
 async def test_more_calls_than_a_connection_takes_go_on_over_a_break(client: Client, server: Any) -> None:
     job_id = server.add(state=JobState.RUNNING)
     await client.status(job_id)
