@@ -13,7 +13,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ from gproc.server.reflection import ReflectionService
 from gproc.server.service import Access, JobService
 from gproc.server.tls import Tls, TlsFiles, load_tls, why_expired, why_refused
 from gproc.server.users import resolve_users
-from gproc.transport import HardenedServer, TransportLimits
+from gproc.transport import HardenedServer, Refusal, ServerConnection, TransportLimits
 from gproc.worker import Supervisor
 
 __all__ = ["RunningServer", "open_server", "serve"]
@@ -106,7 +106,7 @@ class RunningServer:
             codec=wire.RequestCodec(),
             status_details_codec=wire.StatusDetailsCodec(),
             limits=_limits(options.quotas),
-            on_connection=self._door.admit,
+            on_connection=self._admit,
         )
         self._tasks: list[asyncio.Task[None]] = []
         """What goes on in the background while it is started."""
@@ -154,7 +154,7 @@ class RunningServer:
         if waiting := waiting_for_start(self.options, options):
             reason = "these have changed and count from the next start of the server"
             service.log.warning("reload_partial", settings=", ".join(waiting), reason=reason)
-        service.log.info("server_reloaded", connections_cut=self._cut_refused())
+        service.log.info("server_reloaded", connections_cut=self._cut_refused(self._server.connections))
 
     async def close(self, *, patience: timedelta) -> None:
         """End: take nobody new, send followers away, give other requests *patience*, close all connections.
@@ -179,9 +179,16 @@ class RunningServer:
             self._is_closed = True
             self._service.log.info("server_ended", addr=self.addr)
 
-    def _cut_refused(self) -> int:
+    def _admit(self, connection: ServerConnection) -> Refusal | None:
+        refusal = self._door.admit(connection)
+        if connection.context is not self._tls.context:
+            # Its handshake began before a reload, and went by the revocations of then.
+            self._cut_refused({connection})
+        return refusal
+
+    def _cut_refused(self, connections: Collection[ServerConnection]) -> int:
         now = datetime.now(UTC)
-        return self._door.cut(self._server.connections, lambda certificate: why_refused(self._tls, certificate, now))
+        return self._door.cut(connections, lambda certificate: why_refused(self._tls, certificate, now))
 
     async def _cut_expired(self) -> None:
         """Let no connection outlive its certificate by much."""

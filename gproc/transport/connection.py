@@ -7,6 +7,7 @@ it is for peers that cost too much.
 
 from __future__ import annotations
 
+import ssl
 import time
 from asyncio import Transport
 from collections.abc import Iterable
@@ -169,6 +170,8 @@ class ServerConnection(GuardedConnection):
     """The client's certificate as DER, read once when the connection was made; None without TLS."""
     alpn: str | None = None
     """What TLS agreed to speak; None without TLS, or if nothing was agreed."""
+    context: ssl.SSLContext | None = None
+    """What TLS was told when its handshake began; the server may have taken another since. None without TLS."""
     is_encrypted = False
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -176,6 +179,7 @@ class ServerConnection(GuardedConnection):
         tls = self._pipe.get_extra_info("ssl_object")
         if tls is not None:
             self.is_encrypted = True
+            self.context = tls.context
             self.certificate = tls.getpeercert(binary_form=True)
             self.alpn = tls.selected_alpn_protocol()
 

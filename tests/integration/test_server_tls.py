@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -129,6 +129,53 @@ async def test_a_revoked_owner_is_cut_within_a_second_of_the_reload_and_others_a
         with pytest.raises(CertificateRefused, match="revoked"):
             await hers.status(job.id)
         assert [bytes(piece.data) async for piece in his_reading if isinstance(piece, Chunk)] == [b"more\n"]
+
+
+async def test_a_revoked_owner_does_not_get_in_with_a_handshake_that_began_before_the_reload(forger: Forger) -> None:
+    alice = forger.client("alice")
+    asked = options(forger, forger.revoked())
+    async with opened(asked) as server:
+        async with half_shaken(server, alice) as go_on:
+            server.reload(replace(asked, crl=forger.revoked()))
+            assert await go_on()
+        async with half_shaken(server, alice) as go_on:
+            server.reload(replace(asked, crl=forger.revoked(alice)))
+            assert not await go_on()
+
+
+@asynccontextmanager
+async def half_shaken(server: RunningServer, files: Files) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Begin a handshake; what is given ends it, and tells whether the server then speaks HTTP/2 and stays."""
+    context = ssl.create_default_context(cafile=files.cacert)
+    context.load_cert_chain(files.cert, files.key)
+    context.set_alpn_protocols(["h2"])
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    host, _, port = server.addr.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    with suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    writer.write(outgoing.read())
+    incoming.write(await reader.read(65536))
+
+    async def go_on() -> bool:
+        with suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+        writer.write(outgoing.read())
+        try:
+            async with asyncio.timeout(1):
+                while came := await reader.read(65536):
+                    incoming.write(came)
+                return False
+        except TimeoutError:
+            return True
+        except ConnectionError:
+            return False
+
+    try:
+        yield go_on
+    finally:
+        writer.transport.abort()
 
 
 async def test_a_renewed_certificate_is_shown_to_new_clients_and_old_connections_stay(forger: Forger) -> None:
