@@ -18,7 +18,7 @@ from gproc.model.policy import Rule
 
 __all__ = ["Bucket", "check_command", "check_quota", "is_full", "take_token"]
 
-_STEERING = ("PATH", "LD_*")
+_STEERING = ("PATH", "LD_*", "GCONV_PATH")
 """Variables that change which program a name means, or what is loaded into it."""
 
 
@@ -65,8 +65,9 @@ def _allows(pattern: str, request: JobRequest) -> bool:
         return "/" not in command and fnmatchcase(command, pattern)
     if "/" not in command:
         return False
-    path = normpath(join(request.working_directory, command))
-    return isabs(path) and fnmatchcase(path, pattern)
+    path = join(request.working_directory, command)
+    # Where ".." leads to is up to the links before it, and those may be the owner's.
+    return isabs(path) and ".." not in path.split("/") and fnmatchcase(normpath(path), pattern)
 
 
 def _subject(pattern: str, command: str) -> str:
