@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import select
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -119,10 +120,40 @@ def _time(record: logging.LogRecord) -> str:
 
 
 class _QuietHandler(logging.StreamHandler[TextIO]):
-    """A log that cannot be written must not hurt the jobs: stderr may be a pipe that nobody reads any more."""
+    """A log that cannot be written must not hurt the jobs: stderr may be a pipe that nobody reads, or not any more.
+
+    A line that would have to wait is dropped, and how many were is told as soon as there is room again.
+    """
+
+    _dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of *record*, unless that would have to wait."""
+        if self._dropped and _takes_a_line(self.stream):
+            super().emit(_told_dropped(self._dropped))
+            self._dropped = 0
+        if _takes_a_line(self.stream):
+            super().emit(record)
+        else:
+            self._dropped += 1
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
         """Drop the line."""
+
+
+def _told_dropped(count: int) -> logging.LogRecord:
+    warning = {"levelno": logging.WARNING, "levelname": "WARNING", "msg": "log_lines_dropped"}
+    return logging.makeLogRecord({**warning, "fields": {"count": count}})
+
+
+def _takes_a_line(stream: TextIO) -> bool:
+    """Whether a line can be written at once: a pipe says so while it has a page of room, and no line is longer."""
+    try:
+        ready = select.poll()
+        ready.register(stream, select.POLLOUT)
+        return bool(ready.poll(0))
+    except (OSError, ValueError, TypeError):
+        return True  # it is no file: nothing is waited for
 
 
 @contextmanager

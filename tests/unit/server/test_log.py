@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import logging
+import mmap
+import os
 
 import pytest
 from hypothesis import given
@@ -107,6 +110,22 @@ def test_logging_goes_to_the_stream_only_inside_the_block() -> None:
         ["warning", "odd"],
         ["error", "bad"],
     ]
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nobody_and_is_told_later_how_much_it_missed() -> None:
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 2 * mmap.PAGESIZE)
+    log = EventLog(logging.getLogger("gproc.server"))
+    with os.fdopen(reader) as theirs, os.fdopen(writer, "w") as ours, logging_to(ours):
+        for _ in range(1000):
+            log.info("job_started", command="x" * 100)
+        os.set_blocking(reader, False)
+        before = theirs.read().splitlines()
+        log.info("job_ended")
+        after = theirs.read().splitlines()
+
+    assert [line.split(" ", 2)[2] for line in after] == [f"log_lines_dropped count={1000 - len(before)}", "job_ended"]
+    assert {line.split()[2] for line in before} == {"job_started"}
 
 
 def test_a_stream_that_nobody_reads_any_more_hurts_nobody() -> None:
