@@ -28,7 +28,7 @@ from gproc.server.endings import log_endings
 from gproc.server.followers import Followers
 from gproc.server.health import HealthService
 from gproc.server.ledger import Ledger
-from gproc.server.log import EventLog, logging_to
+from gproc.server.log import EventLog, describe, logging_to
 from gproc.server.options import ServeOptions, waiting_for_start
 from gproc.server.reflection import ReflectionService
 from gproc.server.service import Access, JobService
@@ -222,8 +222,9 @@ async def _until_asked_to_end(
 def _reload(server: RunningServer, reload: Callable[[], ServeOptions]) -> None:
     try:
         server.reload(reload())
-    except GprocError as error:
-        EventLog(logging.getLogger("gproc.server")).error("reload_failed", reason=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with new files, the server goes on as it was
+        reason = str(error) if isinstance(error, GprocError) else describe(error)
+        EventLog(logging.getLogger("gproc.server")).error("reload_failed", reason=reason)
 
 
 async def _drain_or_second_signal(server: RunningServer, received: asyncio.Queue[signal.Signals]) -> None:

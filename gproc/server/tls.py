@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from gproc.certs import CertificateKind, diagnose
 from gproc.errors import ConfigError
@@ -45,7 +45,16 @@ class Tls:
 
 def load_tls(files: TlsFiles, *, now: datetime | None = None) -> Tls:
     """Return what *files* hold; raise `ConfigError`, naming the file, if they cannot be used."""
-    moment = now or datetime.now(UTC)
+    try:
+        return _load(files, now or datetime.now(UTC))
+    except (ValueError, TypeError, OSError, UnsupportedAlgorithm) as error:
+        # Certificates are read piece by piece, so damage may be found anywhere.
+        every = ", ".join(str(path) for path in (files.cacert, files.cert, files.key, files.crl) if path is not None)
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise ConfigError(f"{why}: a certificate, key or list is damaged or not supported, one of {every}") from error
+
+
+def _load(files: TlsFiles, moment: datetime) -> Tls:
     # Who issued our own certificate is for the clients to judge: --cacert is theirs, so it is a doubt at most.
     for problem in diagnose(cacert=None, cert=files.cert, key=files.key, kind=CertificateKind.SERVER, now=moment):
         raise ConfigError(problem)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 import ssl
@@ -186,10 +187,24 @@ async def test_sighup_takes_new_certificates_and_survives_bad_ones(served: Serve
         served.process.send_signal(signal.SIGHUP)
         assert "chmod 600" in await served.line("reload_failed")
         key.chmod(0o600)
+        whole = key.read_bytes()
+        for damaged, reason in ((whole[: len(whole) // 2], "not an unencrypted"), (of_another_curve(whole), "damaged")):
+            key.write_bytes(damaged)
+            served.process.send_signal(signal.SIGHUP)
+            assert reason in await served.line("reload_failed")
+        key.write_bytes(whole)
         served.process.send_signal(signal.SIGHUP)
         assert "connections_cut=0" in await served.line("server_reloaded")
         await client.start("true")
     assert await served.end() == 0
+
+
+def of_another_curve(key: bytes) -> bytes:
+    """Return *key* with one byte changed: it is of a curve that nobody knows."""
+    first, *lines, last = key.splitlines()
+    curve = bytes.fromhex("2a8648ce3d030107")
+    content = base64.b64decode(b"".join(lines)).replace(curve, curve[:-1] + b"\x43")
+    return b"\n".join((first, base64.b64encode(content), last, b""))
 
 
 async def test_a_server_certificate_of_another_authority_is_warned_of_at_a_reload_and_at_the_start(

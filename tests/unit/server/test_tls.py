@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import base64
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -235,3 +237,22 @@ def test_a_server_whose_own_certificate_is_revoked_is_told(forger: Forger) -> No
     files = forger.server()
     revoked = forger.revoked(files)
     assert [f"revoked by {revoked}" in doubt for doubt in load_tls(as_server(files, revoked)).doubts] == [True]
+
+
+@pytest.mark.parametrize("which", ["cacert", "cert", "key"])
+def test_a_file_that_is_damaged_inside_is_an_error_of_the_configuration(forger: Forger, which: str) -> None:
+    files = as_server(forger.server())
+    path = forger.directory / "damaged.pem"
+    path.touch(mode=0o600)
+    path.write_bytes(damaged(getattr(files, which).read_bytes()))
+    with pytest.raises(ConfigError, match=r"damaged\.pem"):
+        load_tls(replace(files, **{which: path}))
+
+
+def damaged(pem: bytes) -> bytes:
+    """Return the first block of *pem* with one byte changed, in the name of the curve of its key."""
+    first, *lines, last = [*pem.partition(b"\n-----END")[0].splitlines(), pem.splitlines()[-1]]
+    curve = bytes.fromhex("2a8648ce3d030107")
+    content = base64.b64decode(b"".join(lines))
+    assert curve in content
+    return first + b"\n" + base64.encodebytes(content.replace(curve, curve[:-1] + b"\x43")) + last + b"\n"
