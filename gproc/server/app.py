@@ -251,4 +251,5 @@ def _files(options: ServeOptions) -> TlsFiles:
 
 def _limits(quotas: Quotas) -> TransportLimits:
     limits = TransportLimits()
-    return replace(limits, connections_per_owner=quotas.connections or limits.connections)
+    most = limits.connections if quotas.connections is None else quotas.connections
+    return replace(limits, connections_per_owner=most)

@@ -25,7 +25,7 @@ class TransportLimits:
     connections: int = 1000
     """Connections in all; one more is closed at once."""
     connections_per_owner: int = 64
-    """Connections of one owner; requests on one more are answered RESOURCE_EXHAUSTED."""
+    """Connections of one owner, 0 for none; requests on a few more are answered RESOURCE_EXHAUSTED."""
     pending_handshakes: int = 128
     """TLS handshakes in progress; for one more, the oldest is dropped."""
     handshake_timeout: float = 5.0
@@ -79,8 +79,9 @@ class TransportLimits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None and value <= 0:
+            if value is not None and value <= 0 and field.name != "connections_per_owner":
                 raise ValueError(f"{field.name}: {value} is not positive")
+        _between("connections_per_owner", self.connections_per_owner, 0, 2**31 - 1)
         _between("stream_window", self.stream_window, SMALLEST_WINDOW, LARGEST_WINDOW)
         _between("connection_window", self.connection_window, SMALLEST_WINDOW, LARGEST_WINDOW)
         _between("frame_size", self.frame_size, SMALLEST_FRAME, LARGEST_FRAME)

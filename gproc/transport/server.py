@@ -44,6 +44,8 @@ OnConnection = Callable[[ServerConnection], "Refusal | None"]
 
 DRAINING = Refusal(Status.UNAVAILABLE, "the server is shutting down; try again")
 _LAST_WORDS = 0.5
+_TOLD_SO = 16
+"""Connections that an owner may have beyond his cap, to be told so: they stay, and must not fill the place of all."""
 
 
 def _accept_all(connection: ServerConnection) -> Refusal | None:  # noqa: ARG001 - the shape of a hook
@@ -187,8 +189,11 @@ class HardenedServer(Server):
 
     def _refuse_owner(self, connection: ServerConnection) -> Refusal | None:
         most = self.limits.connections_per_owner
-        if not connection.owner or sum(other.owner == connection.owner for other in self.connections) <= most:
+        count = sum(other.owner == connection.owner for other in self.connections)
+        if not connection.owner or count <= most:
             return None
+        if count > most + _TOLD_SO:
+            connection.abort(f"{connection.owner} has {count - 1} connections already")
         return Refusal(Status.RESOURCE_EXHAUSTED, f"{connection.owner} has {most} connections already; close one")
 
     def forget(self, protocol: ServerProtocol) -> None:

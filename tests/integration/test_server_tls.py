@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 
 from gproc.client import Client, Patience
-from gproc.errors import CertificateRefused, ConfigError, GprocError, Unauthenticated, Unavailable
+from gproc.errors import CertificateRefused, ConfigError, GprocError, QuotaExceeded, Unauthenticated, Unavailable
 from gproc.model import Chunk
 from gproc.model.policy import Quotas
 from gproc.server import RunningServer, ServeOptions, open_server
@@ -255,6 +255,12 @@ async def test_f3_one_owner_with_too_many_connections_does_not_hinder_another(fo
         with pytest.raises(GprocError, match="2 connections"):
             await three.start("true")
         await ask(server, bob)
+
+
+async def test_an_owner_who_may_have_no_connections_is_told_so(forger: Forger) -> None:
+    async with opened(replace(options(forger), quotas=Quotas(connections=0))) as server:
+        with pytest.raises(QuotaExceeded, match="0 connections"):
+            await ask(server, forger.client())
 
 
 async def test_after_the_end_nobody_answers(forger: Forger) -> None:

@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
@@ -90,6 +91,18 @@ async def test_an_owner_at_his_cap_does_not_touch_others(serve: Any) -> None:
         assert caught.value.status is Status.RESOURCE_EXHAUSTED
         assert await bob.echo(b"3") == b"3"
         assert await one.echo(b"4") == b"4"
+
+
+async def test_an_owner_far_beyond_his_cap_does_not_take_the_places_of_others(serve: Any) -> None:
+    serving = await serve(limits=TransportLimits(connections=40, connections_per_owner=1), on_connection=_name_owner)
+    async with AsyncExitStack() as crowd:
+        for _ in range(45):
+            alice = await crowd.enter_async_context(serving.stub("alice"))
+            with suppress(GRPCError, StreamTerminatedError, OSError):
+                await alice.echo(b"1")
+        assert 1 < len(serving.server.connections) < 20
+        async with serving.stub("bob") as bob:
+            assert await bob.echo(b"2") == b"2"
 
 
 async def test_one_connection_too_many_is_closed_and_there_is_room_again(serve: Any, until: Until) -> None:
