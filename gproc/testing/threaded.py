@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,14 +63,15 @@ def threaded_server(**options: Any) -> Iterator[ThreadedServer]:
     thread = threading.Thread(target=_run, args=(ready, options), name="gproc server")
     thread.start()
     try:
-        embedded, end = ready.result()
+        embedded, _ = ready.result()
         server = ThreadedServer(embedded)
         try:
             yield server
         finally:
             server.close_clients()
-            end()
     finally:
+        # As soon as it is ready, if it is not yet: who interrupts the beginning does not wait for ever.
+        ready.add_done_callback(_end)
         thread.join()
 
 
@@ -87,6 +88,13 @@ def _run(ready: Future[tuple[EmbeddedServer, Callable[[], None]]], options: dict
         if ready.done():
             raise
         ready.set_exception(error)
+
+
+def _end(ready: Future[tuple[EmbeddedServer, Callable[[], None]]]) -> None:
+    if ready.exception() is None:
+        _, end = ready.result()
+        with suppress(RuntimeError):  # its loop is closed: it failed, and ends by itself
+            end()
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from gproc.errors import Unavailable
 from gproc.model import Chunk
-from gproc.testing import embedded_server, threaded_server
+from gproc.testing import Authority, embedded, embedded_server, threaded_server
 
 PROC = Path("/proc")
 
@@ -101,3 +102,39 @@ def test_a_server_in_a_thread_serves_code_without_a_loop() -> None:
 def test_a_server_that_cannot_start_says_so_in_the_caller(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), threaded_server(directory=tmp_path / "gone"):
         pass
+
+
+def test_who_interrupts_the_beginning_of_a_threaded_server_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    interrupted = threading.Event()
+
+    class SlowAuthority(Authority):
+        def __init__(self, directory: Path) -> None:
+            interrupted.wait()
+            super().__init__(directory)
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(embedded, "Authority", SlowAuthority)
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt), threaded_server():
+            pass
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert not [thread for thread in threading.enumerate() if thread.name == "gproc server"]
+
+
+def test_a_threaded_server_ends_though_a_client_of_it_cannot_be_closed() -> None:
+    def cannot_be_closed() -> None:
+        raise RuntimeError("stuck")
+
+    with pytest.raises(RuntimeError, match="stuck"), threaded_server() as server:
+        server._closers.append(cannot_be_closed)
+    assert not [thread for thread in threading.enumerate() if thread.name == "gproc server"]
