@@ -131,6 +131,6 @@ class Line:
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     """End a connection so that the other side sees a reset, and no end."""
-    with suppress(OSError):  # it may be closed by now
+    with suppress(OSError, ValueError):  # it may be closed by now, and is no socket any more to uvloop
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
     writer.transport.abort()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 
@@ -98,3 +100,30 @@ async def test_a_line_to_nowhere_resets_who_comes() -> None:
 async def test_a_line_that_is_not_open_has_no_address() -> None:
     with pytest.raises(RuntimeError, match="not open"):
         _ = Line("127.0.0.1:1").addr
+
+
+ON_UVLOOP = """
+import asyncio, uvloop
+from gproc.testing.faults import Line
+
+async def cut():
+    faults = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
+    server = await asyncio.start_server(lambda reader, writer: reader.read(), "127.0.0.1", 0)
+    async with Line(f"127.0.0.1:{server.sockets[0].getsockname()[1]}") as line:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(line.addr.rpartition(":")[2]))
+        while not line.cut():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+    assert not faults, faults
+
+with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner.run(cut())
+"""
+
+
+def test_a_line_can_be_cut_on_uvloop_to_which_a_closed_socket_is_none() -> None:
+    pytest.importorskip("uvloop")
+    # In a process of its own: the library of uvloop keeps two descriptors for ever.
+    done = subprocess.run([sys.executable, "-c", ON_UVLOOP], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
