@@ -21,7 +21,10 @@ _QUIET_SECONDS = 1.0
 
 
 class Interrupts:
-    """While entered, Ctrl-C goes to *job*: SIGINT; the second time Stop; the third time the caller is cancelled."""
+    """While entered, Ctrl-C goes to *job*: SIGINT; the second time Stop; the third time the caller is cancelled.
+
+    Where whoever started us had it ignored, as a shell does for what runs behind it, it is not for the job either.
+    """
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -34,7 +37,8 @@ class Interrupts:
         self._caller = asyncio.current_task()
         # The runner of asyncio has a handler of its own; it is back when this one is removed.
         self._before = signal.getsignal(signal.SIGINT)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._pressed)
+        if self._before is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._pressed)
         return self
 
     async def __aexit__(

@@ -120,6 +120,20 @@ async def test_afterwards_ctrl_c_is_what_it_was_before() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+async def test_where_ctrl_c_is_ignored_the_job_does_not_hear_of_it_either() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        job = Steered()
+        listening = Listening(job)
+        await listening.press()
+        await asyncio.sleep(0.05)
+        await listening.leave()
+        assert job.told == []
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 async def test_a_signal_that_cannot_be_sent_is_told_and_the_next_ctrl_c_stops_the_job(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
