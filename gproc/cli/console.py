@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["error_line", "has_colour", "is_terminal", "make_console", "note", "paint", "show_place", "wrote"]
+__all__ = [
+    "can_redraw",
+    "error_line",
+    "has_colour",
+    "is_terminal",
+    "make_console",
+    "note",
+    "paint",
+    "show_place",
+    "wrote",
+]
 
 _LONGEST = 1000
 _RESET = b"\x1b[0m"
@@ -23,6 +33,11 @@ def is_terminal(stream: TextIO) -> bool:
         return stream.isatty()
     except ValueError:  # it is closed
         return False
+
+
+def can_redraw(stream: TextIO) -> bool:
+    """Whether *stream* is a terminal on which something can be drawn over what is there."""
+    return is_terminal(stream) and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def has_colour(stream: TextIO) -> bool:

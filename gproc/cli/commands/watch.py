@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gproc.cli.command import Command, complete_job_ids
-from gproc.cli.console import is_terminal, make_console, note
+from gproc.cli.console import can_redraw, make_console, note
 from gproc.cli.session import resolve_ids, with_client
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def command(ctx: click.Context, /, jobs: tuple[str, ...], as_lines: bool) -> int
     """Watch jobs in live panes.
 
     Without ID: all your running jobs, and those that start meanwhile. Ends when the last of them has ended. Where
-    there is no terminal, prints lines with the name or short id of the job before each.
+    there is no terminal, or one that cannot draw, prints lines with the name or short id of the job before each.
     """
-    return with_client(ctx, lambda client: _watch(client, jobs, in_panes=is_terminal(sys.stdout) and not as_lines))
+    return with_client(ctx, lambda client: _watch(client, jobs, in_panes=can_redraw(sys.stdout) and not as_lines))
 
 
 async def _watch(client: Client, jobs: Sequence[str], *, in_panes: bool) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +22,7 @@ __all__ = ["LivePanes"]
 
 
 class LivePanes:
-    """While entered, the terminal shows the panes, and nothing else; afterwards it is as it was."""
+    """While entered, the terminal shows the panes, and nothing else; afterwards, and while stopped, it is as it was."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -30,15 +33,24 @@ class LivePanes:
         self._live = Live(console=console, screen=True, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
-        self._live.__enter__()
+        self._live.start()
+        if signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, self._step_aside)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.__exit__(kind, error, trace)
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTSTP)
+        self._live.stop()
         for text in self._said:
             note(text)
+
+    def _step_aside(self) -> None:
+        """Give the terminal back to the shell before Ctrl-Z stops us; take it again when we go on."""
+        self._live.stop()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._live.start()
 
     def job(self, status: JobStatus) -> None:
         """Take note of a new job, or of a change."""

@@ -23,6 +23,7 @@ __all__ = ["Screen"]
 _TAB = 8
 _LONGEST_SEQUENCE = 512
 _FLOOD = 1 << 14
+_LONGEST_NUMBER = 9  # digits; Python refuses to read thousands of them
 # Takes no room, or turns the direction of what follows: the border of the pane would no longer be where it is drawn.
 _UNSEEN = "\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 _TOKEN = re.compile(
@@ -140,7 +141,7 @@ class Screen:
 
 def _styled(style: Style, parameters: str) -> Style:
     """Return *style* changed by the parameters of an SGR sequence; what is malformed changes nothing."""
-    codes = iter([min(255, int(code)) if code.isdecimal() else 0 for code in parameters.split(";")])
+    codes = iter([min(255, int(code[:_LONGEST_NUMBER])) if code.isdecimal() else 0 for code in parameters.split(";")])
     for code in codes:
         if code == 0:
             style = Style.null()

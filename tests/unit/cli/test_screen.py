@@ -34,6 +34,7 @@ def lines(*pieces: bytes, width: int = 80, height: int = 50) -> list[str]:
         ("✓ größe".encode(), ["✓ größe"]),
         (b"\xff\xfe", ["\ufffd\ufffd"]),
         ("a\u202eb\u200bc".encode(), ["abc"]),
+        (b"\x1b[" + b"1" * 5000 + b"ma", ["a"]),
         (b"", []),
     ],
 )
