@@ -166,6 +166,25 @@ def test_output_is_byte_exact_for_every_reader(alice: Cli) -> None:
     assert len(again.stdout + again.stderr) == 10
 
 
+@pytest.mark.parametrize("verb", [("output",), ("start", "-l", "cat")], ids=" ".join)
+def test_no_byte_is_lost_by_going_on_where_a_slow_reader_is_told_to(
+    alice: Cli, verb: tuple[str, ...], tmp_path: Path
+) -> None:
+    whole = os.urandom(3_000_000)
+    (tmp_path / "whole").write_bytes(whole)
+    job = alice.start("cat", str(tmp_path / "whole"))
+    with alice.running(*verb, job if verb == ("output",) else str(tmp_path / "whole")) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.read(1_000_000)
+        time.sleep(0.2)  # it fills the pipe, and waits in the middle of a piece
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.stdout.read(), process.stderr.read()
+    again = re.search(r"gproc output --offset \d+ \w+", errors.decode())
+    assert again is not None
+    assert first + rest + alice.raw(*again.group().split()[1:]).stdout == whole
+
+
 def test_output_begins_where_it_is_told(alice: Cli) -> None:
     job = alice.start("sh", "-c", "for i in 1 2 3 4; do echo line $i; done")
     alice("wait", job)
@@ -568,6 +587,30 @@ def test_watch_shows_panes_and_sums_up(alice: Cli) -> None:
     watch.expect(pexpect.EOF)
     watch.close()
     assert watch.exitstatus == 0
+
+
+def test_watch_prints_lines_on_a_terminal_that_cannot_draw(alice: Cli) -> None:
+    job = alice.start("-n", "plain", "sh", "-c", "echo hello; sleep 0.5")
+    watch = alice.having(TERM="dumb").terminal("watch", job)
+    watch.expect(pexpect.EOF)
+    assert "plain | hello\r\n" in watch.before
+    assert "\x1b" not in watch.before
+
+
+def test_a_watch_that_is_stopped_gives_the_terminal_back_until_it_goes_on(alice: Cli) -> None:
+    job = alice.start("sleep", "60")
+    watch = alice.terminal("watch", job)
+    watch.expect_exact("\x1b[?1049h")
+    watch.expect_exact("sleep 60")
+    watch.kill(signal.SIGTSTP)
+    watch.expect_exact("\x1b[?25h\x1b[?1049l")
+    watch.kill(signal.SIGCONT)
+    watch.expect_exact("\x1b[?1049h")
+    watch.expect_exact("sleep 60")
+    watch.sendintr()
+    watch.expect_exact("\x1b[?1049l")
+    watch.expect(pexpect.EOF)
+    alice("stop", job)
 
 
 def test_watch_in_a_pipe_prints_lines_with_their_job(alice: Cli) -> None:

@@ -39,16 +39,17 @@ def command(ctx: click.Context, /, job: str, **options: Any) -> int:
 
 
 async def _show(client: Client, job: str, wanted: dict[str, Any], options: dict[str, Any]) -> int:
-    from gproc.cli.live.follow import copy_output
+    from gproc.cli.live.follow import Place, copy_output
     from gproc.errors import Unavailable
 
     job_id = await resolve_id(client, job)
     output: Output = client.output(job_id, **wanted)
+    place = Place(output)
     try:
-        await copy_output(output, timestamps=options["timestamps"], raw=options["raw"])
+        await copy_output(output, timestamps=options["timestamps"], raw=options["raw"], place=place)
     except (asyncio.CancelledError, Unavailable):
         if options["follow"]:
-            note(f"stopped listening; go on with: gproc output --offset {output.offset} {job_id}")
+            note(f"stopped listening; go on with: gproc output --offset {place.offset} {job_id}")
         raise
     return 0
 
@@ -73,7 +74,7 @@ def parse_since(text: str, *, now: datetime) -> datetime:
 
     try:
         return now - parse_duration(text)
-    except InvalidArgument:
+    except (InvalidArgument, OverflowError):  # longer ago than years are counted
         pass
     try:
         return datetime.fromisoformat(text).astimezone()

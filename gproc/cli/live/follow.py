@@ -10,24 +10,51 @@ from typing import TYPE_CHECKING
 from gproc.cli.console import is_terminal, note
 from gproc.cli.live.sink import Sink
 from gproc.cli.live.transform import Safe, Stamped, Transform, as_it_is
-from gproc.model import Gap, JobStatus, Stream
+from gproc.model import Chunk, Gap, JobStatus, Stream
 
 if TYPE_CHECKING:
     from gproc.client import Output
     from gproc.errors import GprocError
 
-__all__ = ["Gaps", "copy_output"]
+__all__ = ["Gaps", "Place", "copy_output"]
 
 _FIRST_PATIENCE = 1.0  # seconds
 
 
-async def copy_output(output: Output, *, timestamps: bool = False, raw: bool = False) -> JobStatus | None:
+class Place:
+    """How far an output was written: where to go on is not where reading got to, if whoever reads us is slow."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._unwritten: int | None = None
+
+    @property
+    def offset(self) -> int:
+        """The first byte that was not written."""
+        return self._output.offset if self._unwritten is None else self._unwritten
+
+    async def write(self, sink: Sink, chunk: Chunk, transform: Transform) -> None:
+        """Write what *transform* makes of *chunk*; where it is cut, bytes that were changed are to be shown again."""
+        self._unwritten = chunk.offset
+        before = sink.written
+        try:
+            await sink.write(transform(chunk))
+        except BaseException:
+            if transform is as_it_is:
+                self._unwritten += sink.written - before
+            raise
+        self._unwritten = None
+
+
+async def copy_output(
+    output: Output, *, timestamps: bool = False, raw: bool = False, place: Place | None = None
+) -> JobStatus | None:
     """Write the output where it belongs, gaps as notes; return the status it ended with.
 
-    A terminal is given nothing to obey but colours, unless *raw*. Raises what the client raises, and `BrokenPipeError`
-    when nobody reads any more. Cancelling stops reading; the job does not notice.
+    A terminal is given nothing to obey but colours, unless *raw*. *place* knows how far it got. Raises what the client
+    raises, and `BrokenPipeError` when nobody reads any more. Cancelling stops reading; the job does not notice.
     """
-    outage = _Outage()
+    outage, place = _Outage(), place or Place(output)
     output.on_break = outage.begins
     transforms = {
         Stream.STDOUT: _transform(is_terminal(sys.stdout) and not raw, timestamps),
@@ -44,7 +71,7 @@ async def copy_output(output: Output, *, timestamps: bool = False, raw: bool = F
                     gaps.add(piece)
                     continue
                 gaps.tell()
-                await sinks[piece.stream].write(transforms[piece.stream](piece))
+                await place.write(sinks[piece.stream], piece, transforms[piece.stream])
         for stream, transform in transforms.items():
             await sinks[stream].write(transform(None))
     return output.end

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gproc.cli.console import is_terminal, note
 from gproc.cli.job_options import limit_name
-from gproc.cli.live.follow import copy_output
+from gproc.cli.live.follow import Place, copy_output
 from gproc.cli.live.interrupts import Interrupts
 from gproc.errors import CommandNotFound, DeadlineExceeded, JobNotFound, Unavailable
 from gproc.model import JobState
@@ -50,12 +50,13 @@ async def listen(job: Job, *, with_interrupts: bool) -> int:
     Whatever else ends it, Ctrl-C, a signal, a reader that left, a server that is gone: it is told that the job goes on.
     """
     output = job.output()
+    place = Place(output)
     async with AsyncExitStack() as stack:
         interrupts = Interrupts(job)
-        stack.enter_context(_telling_that_it_goes_on(job, output, lambda: interrupts.has_stopped))
+        stack.enter_context(_telling_that_it_goes_on(job, output, place, lambda: interrupts.has_stopped))
         if with_interrupts:
             await stack.enter_async_context(interrupts)
-        status = await copy_output(output)
+        status = await copy_output(output, place=place)
     if status is None:
         return _UNKNOWN
     _tell_ending(status)
@@ -63,13 +64,13 @@ async def listen(job: Job, *, with_interrupts: bool) -> int:
 
 
 @contextmanager
-def _telling_that_it_goes_on(job: Job, output: Output, was_stopped: Callable[[], bool]) -> Iterator[None]:
+def _telling_that_it_goes_on(job: Job, output: Output, place: Place, was_stopped: Callable[[], bool]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
         if output.end is not None or isinstance(error, JobNotFound):
             raise  # it is over, and may even have been removed
-        again = f"listen again: gproc output --offset {output.offset} {job.id}"
+        again = f"listen again: gproc output --offset {place.offset} {job.id}"
         if was_stopped():
             note(f"stopped listening; the server goes on stopping the job, if it was there to hear it; {again}")
         else:

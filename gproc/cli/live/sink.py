@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import socket
 import stat
 from contextlib import suppress
 from types import TracebackType
@@ -22,15 +23,18 @@ class Sink:
     """A descriptor to write output to.
 
     Pipes and terminals are opened again as non-blocking: setting the flag on the descriptor we were given would set it
-    for everybody who shares it, the shell included. Whatever cannot be opened again (a socket, somebody else's
-    terminal) is written to as it is; files never make anybody wait.
+    for everybody who shares it, the shell included. Whatever cannot be opened again (somebody else's terminal)
+    is written to as it is; a socket need not be; files never make anybody wait.
     """
 
     def __init__(self, fd: int) -> None:
         self._given = fd
         self._fd = fd
         self._own = False
+        self._socket: socket.socket | None = None
         self._turn = asyncio.Lock()
+        self.written = 0
+        """How many bytes went out."""
 
     def __enter__(self) -> Self:
         mode = os.fstat(self._given).st_mode
@@ -40,6 +44,9 @@ class Sink:
             with suppress(OSError):
                 self._fd = os.open(f"/proc/self/fd/{self._given}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
                 self._own = True
+        if may_write and stat.S_ISSOCK(mode):
+            self._socket = socket.socket(fileno=os.dup(self._given))
+            self._fd = self._socket.fileno()
         if stat.S_ISFIFO(mode):
             with suppress(OSError):  # more bytes per wake-up; a user may have used up the allowance
                 fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, _WANTED_PIPE)
@@ -50,7 +57,9 @@ class Sink:
     ) -> None:
         if self._own:
             os.close(self._fd)
-        self._fd, self._own = self._given, False
+        if self._socket is not None:
+            self._socket.close()
+        self._fd, self._own, self._socket = self._given, False, None
 
     async def write(self, data: bytes | memoryview) -> None:
         """Write all of *data*, in one piece whoever else writes; raise `BrokenPipeError` if nobody reads any more.
@@ -61,13 +70,17 @@ class Sink:
         async with self._turn:
             while left:
                 try:
-                    count = os.write(self._fd, left)
+                    count = self._put(left)
                     wrote(self._given, left[:count])
+                    self.written += count
                     left = left[count:]
                 except BlockingIOError:
                     await self._writable()
                 except OSError as error:
                     raise OSError(error.errno, error.strerror, _NAMES.get(self._given)) from None
+
+    def _put(self, data: memoryview) -> int:
+        return os.write(self._fd, data) if self._socket is None else self._socket.send(data, socket.MSG_DONTWAIT)
 
     async def _writable(self) -> None:
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,17 @@ async def test_writing_can_be_cancelled_while_nobody_reads() -> None:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+async def test_a_socket_that_nobody_reads_holds_up_the_loop_as_little_as_a_pipe() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with Sink(ours.fileno()) as sink, pytest.raises(TimeoutError):
+            await asyncio.wait_for(sink.write(bytes(5_000_000)), 0.05)
+        assert ours.getblocking()
+        theirs.close()
+        with Sink(ours.fileno()) as sink, pytest.raises(BrokenPipeError):
+            await sink.write(b"x")
 
 
 async def test_a_reader_that_left_is_a_broken_pipe() -> None:
