@@ -41,10 +41,12 @@ def jobs(ctx: click.Context, incomplete: str, *, is_final: bool | None) -> list[
 
 
 async def _ask(ctx: click.Context, incomplete: str, is_final: bool | None) -> list[JobStatus]:
+    from gproc.cli.loop import abandon_lookups
     from gproc.cli.session import make_client, settings_of
     from gproc.client import ListQuery
     from gproc.model import LIVE_STATES, JobState
 
+    abandon_lookups()
     states = {None: frozenset[JobState](), False: LIVE_STATES, True: frozenset(JobState) - LIVE_STATES}[is_final]
     async with make_client(settings_of(ctx), timeout=_PATIENCE) as client:
         newest = (await client.page(ListQuery(page_size=_MANY_NAMES, states=states))).jobs if incomplete else ()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from signal import SIG_IGN, SIGHUP, SIGINT, SIGQUIT, SIGTERM, Signals, getsignal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gproc.cli.console import note
 from gproc.cli.entry import settle_heap
-from gproc.errors import CertificateRefused, Unavailable
+from gproc.errors import CertificateRefused, ConfigError, Unavailable
 
 if TYPE_CHECKING:
     from gproc.client import Client
 
-__all__ = ["reach", "run_async"]
+__all__ = ["abandon_lookups", "reach", "run_async"]
 
 Result = TypeVar("Result")
 
@@ -23,11 +24,24 @@ _QUIET_SECONDS = 2.0
 _CONNECT_SECONDS = 10.0
 
 
+class _Abandoned(ThreadPoolExecutor):
+    """Threads that nobody waits for when the loop ends: the process does not end by waiting for them, either."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 (as asyncio asks)
+        super().shutdown(wait=False, cancel_futures=True)
+
+
+def abandon_lookups() -> None:
+    """Let the running loop end while a name is looked up, which cannot be cancelled, and may take half a minute."""
+    asyncio.get_running_loop().set_default_executor(_Abandoned())
+
+
 async def reach(client: Client) -> None:
     """Connect, with a word for whoever waits; raise `Unavailable` if nobody answers for too long.
 
     A refusal is not raised: the first request tries again for a while, and tells it then.
     """
+    abandon_lookups()
     told = asyncio.get_running_loop().call_later(_QUIET_SECONDS, note, f"waiting for {client.address} to answer")
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
@@ -40,6 +54,8 @@ async def reach(client: Client) -> None:
         raise
     except Unavailable:
         pass
+    except UnicodeError:  # a part of the name is longer than names are, or is no text
+        raise ConfigError(f"{client.address}: no host can have this name; check --addr") from None
     finally:
         told.cancel()
 
