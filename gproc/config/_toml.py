@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 def read_file(path: Path, *, missing_is_empty: bool) -> dict[str, Any]:
     """Return the document in the file."""
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
     except FileNotFoundError as error:
         if missing_is_empty:
             return {}
@@ -85,7 +85,10 @@ def size(value: object, source: object, where: str) -> int:
 def duration(value: object, source: object, where: str) -> timedelta:
     if isinstance(value, str):
         return _worded(parse_duration, value, source, where)
-    return timedelta(seconds=count(value, source, where))
+    try:
+        return timedelta(seconds=count(value, source, where))
+    except OverflowError as error:
+        raise ConfigError(f"{source}: {where}: is longer than can be counted") from error
 
 
 def _worded(parse: Callable[[str, str], Value], text: str, source: object, where: str) -> Value:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -19,6 +20,7 @@ __all__ = [
     "ContextFile",
     "Setting",
     "Settings",
+    "changing_contexts",
     "context_file_path",
     "load_contexts",
     "resolve_settings",
@@ -117,9 +119,10 @@ class Settings(NamedTuple):
 
 
 def context_file_path(environ: Mapping[str, str]) -> Path:
-    """Return where the client's configuration file is, whether or not it exists."""
+    """Return where the client's configuration file is, whether or not it exists; it begins with ~ if nobody knows."""
     base = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or "~", ".config")  # noqa: PTH118
-    return Path(base).expanduser() / "gproc" / "config.toml"
+    # Path.expanduser raises where there is no home; whoever gives all settings needs none.
+    return Path(os.path.expanduser(base)) / "gproc" / "config.toml"  # noqa: PTH111
 
 
 def load_contexts(path: Path) -> ContextFile:
@@ -141,19 +144,39 @@ def load_contexts(path: Path) -> ContextFile:
     )
 
 
+@contextmanager
+def changing_contexts(path: Path) -> Iterator[None]:
+    """Keep other commands from changing the contexts between reading and writing them."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # where nothing can be locked, something may be written, or it is said why not
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, directory)
+            fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+
+
 def save_contexts(file: ContextFile) -> None:
-    """Write the contexts, whole or not at all. Comments that somebody wrote into the file are lost."""
+    """Write the contexts, whole or not at all. Comments that somebody wrote into the file are lost; a link to it stays.
+
+    Raises `ConfigError` if that cannot be.
+    """
+    if file.path.parts[0].startswith("~"):
+        raise ConfigError(f"{file.path}: there is no home directory to keep contexts in; set XDG_CONFIG_HOME")
     lines = ["# Written by `gproc context`."]
     if file.current is not None:
         lines.append(f"current = {_quoted(file.current)}")
     for name, context in sorted(file.contexts.items()):
         lines += ["", f"[contexts.{_quoted(name)}]"]
         lines += [f"{key} = {_quoted(value)}" for key in CONTEXT_FIELDS if (value := getattr(context, key)) is not None]
-    temporary = file.path.with_suffix(f".{os.getpid()}.tmp")
+    path = Path(os.path.realpath(file.path))
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        temporary.replace(file.path)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary.write_bytes("".join(f"{line}\n" for line in lines).encode())
+        temporary.replace(path)
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{file.path}: cannot hold {error.object[error.start]!r}; only UTF-8 can be kept") from error
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()

@@ -87,6 +87,35 @@ def test_the_file_is_where_xdg_says() -> None:
     assert context_file_path({"HOME": "/home/a"}) == Path("/home/a/.config/gproc/config.toml")
 
 
+def test_without_a_home_there_are_no_contexts_and_none_can_be_made() -> None:
+    path = context_file_path({"XDG_CONFIG_HOME": "~nobody-has-this"})
+    assert load_contexts(path).contexts == {}
+    with pytest.raises(ConfigError, match="there is no home directory to keep contexts in; set XDG_CONFIG_HOME"):
+        save_contexts(ContextFile(path=path).with_context(PROD))
+
+
+def test_a_link_to_the_file_is_still_one_after_a_change(tmp_path: Path) -> None:
+    link, real = tmp_path / "gproc" / "config.toml", tmp_path / "dotfiles" / "gproc.toml"
+    link.parent.mkdir()
+    link.symlink_to(real)
+    save_contexts(ContextFile(path=link).with_context(PROD))
+    assert link.readlink() == real
+    assert load_contexts(real).contexts == {"prod": PROD}
+
+
+def test_a_path_that_is_no_text_is_an_error_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    file = ContextFile(path=tmp_path / "config.toml").with_context(Context(name="x", key="/\udcff"))
+    with pytest.raises(ConfigError, match="only UTF-8 can be kept"):
+        save_contexts(file)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbf[contexts.a]\r\naddr = 'a:1'\r\n")
+    assert load_contexts(path).contexts == {"a": Context(name="a", addr="a:1")}
+
+
 def test_no_file_means_no_contexts(tmp_path: Path) -> None:
     assert load_contexts(tmp_path / "none.toml").contexts == {}
 
@@ -215,6 +244,7 @@ def test_a_bound_can_be_taken_away() -> None:
         ({"output": {"policy": "explode"}}, "output.policy: 'explode'"),
         ({"output": {"max_bytes": "much"}}, "output.max_bytes: 'much' is not a size"),
         ({"retention": {"age": "long"}}, "retention.age: 'long' is not a duration"),
+        ({"retention": {"age": 10**18}}, "retention.age: is longer than can be counted"),
         ({"retention": []}, "retention: must be a table"),
         ({"disk": {"reserve": 1.5}}, "disk.reserve: must be a whole number"),
         ({"policy": {}}, "policy: must be rules"),

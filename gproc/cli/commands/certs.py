@@ -52,11 +52,12 @@ def init(directory: Path, renew: bool) -> int:
 def server(directory: Path, hosts: tuple[str, ...], more_hosts: tuple[str, ...], renew: bool) -> int:
     """Issue the server's certificate: server.crt, server.key."""
     from gproc.certs import Authority
+    from gproc.model.address import Address
 
     code = _issued(Authority.open(directory).issue_server([*hosts, *more_hosts], renew=renew))
     if not renew:
         files = f"--cacert {directory / 'ca.crt'} --cert {directory / 'server.crt'} --key {directory / 'server.key'}"
-        note(f"next: gproc --addr {hosts[0]}:3000 {files} serve --state-dir STATE")
+        note(f"next: gproc --addr {Address(hosts[0].strip('[]'), 3000)} {files} serve --state-dir STATE")
     return code
 
 

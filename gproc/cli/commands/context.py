@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +42,8 @@ def add(ctx: click.Context, /, name: str, **given: str | None) -> int:
 
     The first one becomes the current one.
     """
-    from gproc.config import CONTEXT_FIELDS, Context, save_contexts
+    from gproc.config import CONTEXT_FIELDS, Context
 
-    file = _file()
     flags = ctx.find_root().obj or {}
     values = {field: given[field] or flags.get(field) for field in CONTEXT_FIELDS}
     if not any(values.values()):
@@ -51,12 +51,11 @@ def add(ctx: click.Context, /, name: str, **given: str | None) -> int:
     if values["addr"]:
         _check_address(values["addr"])
     known = {field: _absolute(field, value) for field, value in values.items() if value}
-    changed = file.with_context(file.contexts.get(name, Context(name=name))._replace(**known))
-    save_contexts(changed)
+    changed = _change(lambda file: file.with_context(file.contexts.get(name, Context(name=name))._replace(**known)))
     for field in CONTEXT_FIELDS[1:]:
         if field in known and not Path(known[field]).exists():
             note(f"{known[field]}: there is no such file; it is remembered all the same")
-    note(f"context {name!r} is in {file.path}" + (", and is the current one" if changed.current == name else ""))
+    note(f"context {name!r} is in {changed.path}" + (", and is the current one" if changed.current == name else ""))
     return 0
 
 
@@ -64,10 +63,7 @@ def add(ctx: click.Context, /, name: str, **given: str | None) -> int:
 @_NAME
 def use(name: str) -> int:
     """Make a context the current one."""
-    from gproc.config import save_contexts
-
-    file = _file()
-    save_contexts(file._replace(current=file.get(name, asked_by="context use").name))
+    _change(lambda file: file._replace(current=file.get(name, asked_by="context use").name))
     return 0
 
 
@@ -122,12 +118,9 @@ def show(ctx: click.Context, /, name: str | None, as_json: bool) -> int:
 @_NAME
 def remove(name: str) -> int:
     """Remove a context; the files it names stay."""
-    from gproc.config import save_contexts
-
-    file = _file()
-    changed = file.without_context(name)
-    save_contexts(changed)
-    if name == file.current and changed.contexts:
+    was_current = _file().current
+    changed = _change(lambda file: file.without_context(name))
+    if name == was_current and changed.contexts:
         note(f"{name!r} was the current context, and now there is none; `gproc context use NAME` makes another one it")
     return 0
 
@@ -136,6 +129,16 @@ def _file() -> ContextFile:
     from gproc.config import context_file_path, load_contexts
 
     return load_contexts(context_file_path(os.environ))
+
+
+def _change(change: Callable[[ContextFile], ContextFile]) -> ContextFile:
+    """Change the file, one command after the other; return it as it is then."""
+    from gproc.config import changing_contexts, context_file_path, save_contexts
+
+    with changing_contexts(context_file_path(os.environ)):
+        changed = change(_file())
+        save_contexts(changed)
+    return changed
 
 
 def _check_address(addr: str) -> None:
@@ -150,7 +153,7 @@ def _check_address(addr: str) -> None:
 
 def _absolute(field: str, value: str) -> str:
     """Return paths as they are from anywhere: a context is used in other directories than it is made in."""
-    return value if field == "addr" else str(Path(value).expanduser().absolute())
+    return value if field == "addr" else str(Path(os.path.expanduser(value)).absolute())  # noqa: PTH111 (it never raises)
 
 
 def _document(file: ContextFile, context: Context) -> dict[str, Any]:

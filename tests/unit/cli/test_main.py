@@ -61,6 +61,7 @@ def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         (("start", "-e", "novalue", "ls"), "gproc: start: -e 'novalue': must be KEY=VALUE"),
         (("stop", "--signal", "BANG", "x"), "gproc: stop: Invalid value for '--signal'"),
         (("output", "--since", "yesterday", "x"), "gproc: output: --since 'yesterday': is neither a time"),
+        (("output", "--since", "99999999h", "x"), "gproc: output: --since '99999999h': is neither a time"),
         (("output", "--offset", "-1", "x"), "gproc: output: Invalid value for '--offset'"),
         (("start", "--cpu", "nan", "ls"), "gproc: start: Invalid value for '--cpu': 'nan' is not between"),
         (("start", "--cpu", "1e400", "ls"), "gproc: start: Invalid value for '--cpu': '1e400' is not between"),
@@ -271,6 +272,37 @@ def test_certificates_say_what_to_do_next(tmp_path: Path) -> None:
     assert done.returncode == 125
     assert "not in PEM" in done.stderr
     assert "_ssl.c" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_the_address_to_serve_at_is_one_that_can_be_given(tmp_path: Path, host: str) -> None:
+    pki = str(tmp_path / "pki")
+    gproc("certs", "init", pki)
+    assert "next: gproc --addr [::1]:3000 " in gproc("certs", "server", pki, "--host", host).stderr
+
+
+def test_a_name_that_no_host_can_have_is_told_as_one(tmp_path: Path) -> None:
+    pki = str(tmp_path / "pki")
+    gproc("certs", "init", pki)
+    gproc("certs", "client", pki, "carol")
+    files = ("--cacert", f"{pki}/ca.crt", "--cert", f"{pki}/carol.crt", "--key", f"{pki}/carol.key")
+    done = gproc("--addr", f"{'ä' * 60}.example:1", *files, "list")
+    assert done.returncode == 125
+    assert done.stderr.endswith(".example:1: no host can have this name; check --addr\n")
+
+
+def test_contexts_that_are_added_at_once_are_all_there(tmp_path: Path) -> None:
+    add = [sys.executable, "-m", "gproc", "context", "add", "--addr", "host:1"]
+    env = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}
+    adding = [subprocess.Popen([*add, f"c{number}"], env=env, stderr=subprocess.DEVNULL) for number in range(8)]
+    assert [process.wait(30) for process in adding] == [0] * 8
+    assert len(gproc("context", "list", env={"XDG_CONFIG_HOME": str(tmp_path)}).stdout.splitlines()) == 8
+
+
+def test_a_path_below_a_home_that_nobody_has_is_remembered_as_it_is(tmp_path: Path) -> None:
+    done = gproc("context", "add", "x", "--cert", "~nobody-has-this/a.crt", env={"XDG_CONFIG_HOME": str(tmp_path)})
+    assert done.returncode == 0
+    assert "~nobody-has-this/a.crt: there is no such file" in done.stderr
 
 
 def test_a_server_that_says_nothing_is_not_waited_for_in_silence_or_for_long(tmp_path: Path) -> None:
