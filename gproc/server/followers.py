@@ -59,11 +59,15 @@ class Follower:
         if self._followers.are_dismissed:
             self.interrupt()  # *event* is begun all the same, so that no coroutine is left without ever having run
         try:
-            return await event
+            result = await event
+            if self._interrupted:
+                await asyncio.sleep(0)  # it did not have to wait: be interrupted here, not in the middle of a message
         except asyncio.CancelledError:
             if self._interrupted and self._waiting is not None and self._waiting.uncancel() == 0:
                 raise Unavailable("the server is shutting down; its jobs go on: try again in a moment") from None
             raise
+        else:
+            return result
         finally:
             self._waiting = None
 

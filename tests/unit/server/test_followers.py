@@ -62,3 +62,17 @@ async def test_a_client_that_leaves_cancels_and_nothing_else_is_made_of_it() -> 
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(followers) == 0
+
+
+async def test_who_need_not_wait_is_sent_away_before_the_next_message_and_not_in_the_middle_of_it() -> None:
+    followers = Followers()
+
+    async def at_once() -> int:
+        return 1
+
+    with followers.joined() as follower:
+        assert await follower.wait_for(at_once()) == 1
+        followers.dismiss()
+        with pytest.raises(Unavailable):
+            await follower.wait_for(at_once())
+        await asyncio.sleep(0)
