@@ -83,7 +83,7 @@ def check_quota(what: str, limit: int | None, current: int, owner: Identity) -> 
 def take_token(bucket: Bucket | None, rate: float, now: float, owner: Identity) -> Bucket:
     """Return the bucket after one start, or raise `QuotaExceeded` if it is empty.
 
-    It fills with *rate* tokens a second, holds one second's worth (at least one), and is full at first.
+    It fills with *rate* tokens a second, holds one second's worth (at least one, unless it is 0), and is full at first.
     """
     tokens = _full(rate) if bucket is None else _filled(bucket, rate, now)
     if tokens < 1.0:
@@ -101,4 +101,4 @@ def _filled(bucket: Bucket, rate: float, now: float) -> float:
 
 
 def _full(rate: float) -> float:
-    return max(1.0, rate)
+    return max(1.0, rate) if rate else 0.0

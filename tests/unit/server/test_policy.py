@@ -103,6 +103,11 @@ def test_a_slow_rate_still_allows_the_first_start() -> None:
     take_token(bucket, 0.1, 10.0, "alice")
 
 
+def test_a_rate_of_0_allows_no_start_at_all() -> None:
+    with pytest.raises(QuotaExceeded):
+        take_token(None, 0, 0.0, "alice")
+
+
 @given(rate=st.floats(0.1, 100), gaps=st.lists(st.floats(0, 2), max_size=60))
 def test_no_sequence_of_starts_gets_past_the_rate(rate: float, gaps: list[float]) -> None:
     now, started, bucket = 0.0, 0, None
