@@ -9,7 +9,7 @@ from gproc.model import JobId, JobState, JobStatus
 from gproc.server.log import EventLog
 from gproc.worker import Supervisor
 
-__all__ = ["log_endings"]
+__all__ = ["log_endings", "was_executed"]
 
 
 async def log_endings(supervisor: Supervisor, log: EventLog) -> None:
@@ -23,7 +23,7 @@ async def log_endings(supervisor: Supervisor, log: EventLog) -> None:
         async for status in statuses:
             if not status.is_final:
                 living.add(status.id)
-            elif _is_news(status, living, since) and _was_executed(status):
+            elif _is_news(status, living, since) and was_executed(status):
                 _write(status, log)
             if status.is_final:
                 living.discard(status.id)
@@ -34,7 +34,7 @@ def _is_news(status: JobStatus, living: set[JobId], since: datetime) -> bool:
     return status.id in living or is_younger
 
 
-def _was_executed(status: JobStatus) -> bool:
+def was_executed(status: JobStatus) -> bool:
     """Whether *status* is more than what is left of a start that failed, and was answered with the reason."""
     return status.state is not JobState.LOST or bool(status.reason)
 

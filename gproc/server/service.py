@@ -21,8 +21,9 @@ from h2.exceptions import ProtocolError
 
 from gproc import wire
 from gproc.errors import GprocError, InternalError, InvalidArgument, Unimplemented
-from gproc.model import Identity, JobPage, JobRequest, JobStatus, OutputEvent
+from gproc.model import Identity, JobId, JobPage, JobRequest, JobState, JobStatus, OutputEvent
 from gproc.model.policy import Rule
+from gproc.server.endings import was_executed
 from gproc.server.followers import Follower, Followers
 from gproc.server.ledger import Ledger
 from gproc.server.log import EventLog, describe
@@ -126,11 +127,20 @@ class JobService:
         """Tell one page of the owner's jobs."""
         return self.supervisor.page(wire.list_query_from_message(message), owner=owner)
 
-    def watch(
+    async def watch(
         self, message: messages.WatchRequest, owner: Identity, _stream: _Stream
     ) -> AsyncGenerator[JobStatus, None]:
-        """Tell how jobs are, and every change."""
-        return self.supervisor.watch(wire.watch_from_message(message), owner=owner)
+        """Tell how jobs are, and every change; nothing of a start that failed, unless it was told that it began."""
+        began: set[JobId] = set()
+        async with aclosing(self.supervisor.watch(wire.watch_from_message(message), owner=owner)) as statuses:
+            async for status in statuses:
+                if status.state is JobState.PENDING:
+                    began.add(status.id)
+                elif was_executed(status) or status.id in began:
+                    began.discard(status.id)
+                else:
+                    continue
+                yield status
 
     async def attach(self, _stream: _Stream) -> None:
         """Refuse: not built yet."""

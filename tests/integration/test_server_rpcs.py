@@ -53,6 +53,18 @@ async def test_a_job_is_started_followed_and_final(alice: Client) -> None:
     assert (status.state, status.exit_code, status.owner) == (JobState.EXITED, 7, "alice")
 
 
+async def test_who_watches_hears_nothing_of_a_job_that_could_not_be_started(alice: Client) -> None:
+    async with aclosing(alice.watch()) as changes:
+        first = await alice.start("true")
+        heard = [await anext(changes)]
+        with pytest.raises(CommandNotFound):
+            await alice.start("no-such-command-anywhere")
+        last = await alice.start("true")
+        while heard[-1].id != last.id:
+            heard.append(await anext(changes))
+    assert {status.id for status in heard} == {first.id, last.id}
+
+
 async def test_a_request_that_is_too_large_is_told_what_counts_and_the_next_one_is_answered(alice: Client) -> None:
     with pytest.raises(QuotaExceeded, match=r"limit of 131072; that is for all of a request: its command, arguments"):
         await alice.start("true", ["x" * 131_072])
