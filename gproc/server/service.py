@@ -23,6 +23,7 @@ from gproc import wire
 from gproc.errors import GprocError, InternalError, InvalidArgument, Unimplemented
 from gproc.model import Identity, JobId, JobPage, JobRequest, JobState, JobStatus, OutputEvent
 from gproc.model.policy import Rule
+from gproc.model.spec import RunAs
 from gproc.server.endings import was_executed
 from gproc.server.followers import Follower, Followers
 from gproc.server.ledger import Ledger
@@ -81,6 +82,15 @@ class JobService:
         _check_supported(request)
         check_command(self.access.rules, owner, request)
         run_as = self.access.users.of(owner)
+        if self.supervisor.requested(request.request_id, owner=owner):
+            return await self.supervisor.submit(request, owner=owner, run_as=run_as)
+        # A task of its own: a client that leaves does not take the start back, so it is to be in the log all the same.
+        starting = asyncio.create_task(self._start(request, owner, run_as))
+        starting.add_done_callback(_looked_at)
+        return await asyncio.shield(starting)
+
+    async def _start(self, request: JobRequest, owner: Identity, run_as: RunAs | None) -> JobStatus:
+        # Nothing is awaited from the count until the job is in the registry, so no two starts count the same.
         if not self.supervisor.requested(request.request_id, owner=owner):
             self.ledger.count_start(owner, lambda: self.supervisor.running(owner))
         status = await self.supervisor.submit(request, owner=owner, run_as=run_as)
@@ -200,6 +210,12 @@ class JobService:
         reference = secrets.token_hex(4)
         self.log.error("internal_error", id=reference, rpc=rpc, error=describe(error))
         return InternalError(f"{rpc}: the server failed; its log says why (id {reference})")
+
+
+def _looked_at(task: asyncio.Task[JobStatus]) -> None:
+    """Look at how a start ended, should nobody be there any more to be told."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _only_message(stream: _Stream) -> Any:

@@ -250,6 +250,33 @@ async def test_the_log_tells_who_did_what(served: Served) -> None:
     assert all("owner=alice" in line for line in told)
 
 
+async def test_the_log_tells_of_a_job_whose_client_left_before_the_answer(served: Served) -> None:
+    await served.start()
+    async with served.client() as client:
+        await client.start("true")
+        for attempt in range(30):
+            starting = asyncio.create_task(client.start("sleep", ["1000"]))
+            await asyncio.sleep(0.0005 + 0.0001 * attempt)
+            starting.cancel()
+            await asyncio.wait([starting])
+        async with asyncio.timeout(10):
+            while [each async for each in client.list() if each.state is JobState.PENDING]:
+                await asyncio.sleep(0.01)
+        jobs = {status.id async for status in client.list()}
+    await served.end()
+    told = {job for job in jobs for line in served.lines if " job_started " in line and f"job={job}" in line}
+    assert told == jobs
+
+
+async def test_a_request_that_comes_again_starts_no_second_job_in_the_log_either(served: Served) -> None:
+    await served.start()
+    async with served.client() as client:
+        first, again = [await client.start("true", request_id="one") for _ in range(2)]
+    await served.end()
+    assert again.id == first.id
+    assert len([line for line in served.lines if " job_started " in line and f"job={first.id}" in line]) == 1
+
+
 @pytest.mark.skipif(not ROOT, reason="only root must say who runs the jobs")
 async def test_root_must_say_who_runs_the_jobs(served: Served) -> None:
     with pytest.raises(AssertionError, match="--run-as USER"):
