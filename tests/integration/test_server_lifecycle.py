@@ -260,7 +260,8 @@ async def test_the_log_tells_of_a_job_whose_client_left_before_the_answer(served
             starting.cancel()
             await asyncio.wait([starting])
         async with asyncio.timeout(10):
-            while [each async for each in client.list() if each.state is JobState.PENDING]:
+            # It is another process.
+            while [each async for each in client.list() if each.state is JobState.PENDING]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         jobs = {status.id async for status in client.list()}
     await served.end()
