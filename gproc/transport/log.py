@@ -27,16 +27,16 @@ def printable(text: str) -> str:
 
 
 class EventLog:
-    """Writes at most one line per *interval* for each event and peer, and tells how many it left out."""
+    """Writes at most one line per *interval* for each event, owner and host, and tells how many it left out."""
 
     def __init__(self, *, interval: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval
         self._clock = clock
-        self._silent_until: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self._silent_until: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()
 
     def write(self, event: str, reason: str, *, peer: str = "", owner: str = "", level: int = logging.WARNING) -> None:
-        """Log *event* unless the same happened with the same peer a moment ago."""
-        key, now = (event, peer), self._clock()
+        """Log *event* unless the same happened with the same host a moment ago; *peer* may tell its port, too."""
+        key, now = (event, owner, _host(peer)), self._clock()
         until, left_out = self._silent_until.pop(key, (now, 0))
         if now < until:
             self._silent_until[key] = (until, left_out + 1)
@@ -47,3 +47,8 @@ class EventLog:
         fields = {"event": event, "peer": peer, "owner": owner, "reason": printable(reason), "left_out": left_out}
         more = f" (and {left_out} more)" if left_out else ""
         LOGGER.log(level, "%s: %s%s", event, fields["reason"], more, extra=fields)
+
+
+def _host(peer: str) -> str:
+    # Whoever connects again and again has another port each time.
+    return peer.rpartition(":")[0] if peer.startswith("[") or peer.count(":") == 1 else peer
