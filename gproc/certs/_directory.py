@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +59,21 @@ class AuthorityDirectory:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise CertificateError(f"{self.path}: cannot be made: {error.strerror}") from error
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[list[Path]]:
+        """Take away what was made of an authority that did not come to be, so that it can be made again.
+
+        Yields the list of it, which has the files that may be written over; the caller adds what else it makes.
+        """
+        made = [self.register_file, self.revocation_list]
+        try:
+            yield made
+        except BaseException:
+            if not self.certificate.exists():
+                for path in made:
+                    path.unlink(missing_ok=True)
+            raise
 
     def require(self) -> None:
         """Raise `CertificateError` unless there is an authority here."""

@@ -202,12 +202,16 @@ class Authority:
         # Two authorities of one name would be taken for each other; chance tells them apart.
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Gproc authority {token_hex(4)}")])
         certificate = profiles.make_authority(key, subject, Validity.beginning(now, profiles.AUTHORITY_LIFETIME))
-        self._files.publish(Signer(certificate, key), Register(), now=now)
-        try:
-            self._files.add_authority_key(key)
-            self._files.add_authority_certificate(certificate)
-        except FileExistsError as error:
-            raise CertificateError(f"{self.directory}: something else is writing here; end it and try again") from error
+        with self._files.all_or_nothing() as made:
+            self._files.publish(Signer(certificate, key), Register(), now=now)
+            try:
+                self._files.add_authority_key(key)
+                made.append(self._files.key)
+                self._files.add_authority_certificate(certificate)
+            except FileExistsError as error:
+                raise CertificateError(
+                    f"{self.directory}: something else is writing here; end it and try again"
+                ) from error
 
     def _renew(self, now: datetime) -> None:
         old, register = self._files.load_signer(), self._files.load_register()

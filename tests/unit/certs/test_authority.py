@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -61,6 +62,22 @@ def test_an_authority_that_lost_its_certificate_is_not_replaced(tmp_path: Path, 
     with pytest.raises(CertificateError, match=f"{left_over}.*restore"):
         Authority.create(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [left_over]
+
+
+@pytest.mark.parametrize("full_at", ["crl.pem", "ca.key", "ca.crt"])
+def test_an_authority_that_found_no_room_leaves_nothing_in_the_way_of_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_at: str
+) -> None:
+    def refuse(descriptor: int) -> None:
+        if f".{full_at}." in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", refuse)
+        with pytest.raises(CertificateError, match=f"{full_at}: cannot be written: No space left"):
+            Authority.create(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    Authority.create(tmp_path)
 
 
 def test_a_directory_without_an_authority_is_named_with_the_command_that_makes_one(tmp_path: Path) -> None:
