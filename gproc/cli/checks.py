@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -121,7 +122,8 @@ def _network(settings: Settings) -> Iterator[Check]:
         yield _bad("address", problem, advice)
         return
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # In a thread that nobody waits for: Ctrl-C does not interrupt a look-up.
+        found = ThreadPoolExecutor(1).submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM).result()
     except (OSError, UnicodeError) as error:  # UnicodeError: a part between dots is empty, or longer than names are
         reason = error.strerror if isinstance(error, OSError) else "no host can have this name"
         yield _bad("name", f"{host}: {reason}", "is the name right? does this network's DNS know it?")
@@ -200,6 +202,9 @@ def _request(settings: Settings) -> Iterator[Check]:
         return
     except GprocError as error:
         yield _bad("request", str(error), "the server's log, on its standard error, says more")
+        return
+    except TimeoutError:
+        yield _bad("request", f"no answer within {_PATIENCE * 2:g} s", "is it a gproc server that listens there?")
         return
     yield _good("request", "the server accepts you, and answers")
     if newest is not None and newest - datetime.now(UTC) > _SKEW:

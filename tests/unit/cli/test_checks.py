@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 
 import pytest
 
@@ -114,6 +114,28 @@ def speaks_tls(
             only_listens(secure)
 
     return behave
+
+
+def test_a_server_that_falls_silent_after_its_handshake_is_told(
+    doctor: Doctor, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gproc.cli.checks._PATIENCE", 0.5)
+    behaviours = iter([speaks_tls(authority.server())])
+    with peer(lambda connection: next(behaviours, only_listens)(connection)) as addr:  # noqa: PLW0108 (one after the other)
+        last = doctor(addr)[-1]
+    assert (last["check"], last["verdict"], last["detail"]) == ("request", "bad", "no answer within 1 s")
+
+
+def test_a_name_is_looked_up_where_ctrl_c_need_not_wait_for_it(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def look_up(*_args: object, **_named: object) -> None:
+        threads.append(current_thread())
+        raise socket.gaierror(socket.EAI_AGAIN, "not now")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    assert doctor("host.example:1")[-1]["detail"] == "host.example: not now"
+    assert main_thread() not in threads
 
 
 def test_settings_that_are_missing_are_all_named_with_the_ways_to_give_them(doctor: Doctor) -> None:
