@@ -141,6 +141,8 @@ def run(args: Sequence[str]) -> int:
         return leaving.code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
+    except SystemExit as error:  # click's completion; the end is ours, for Python's own waits for every thread
+        code = error.code
     except BrokenPipeError:
         return READER_LEFT
     except Exception as error:  # noqa: BLE001 (the last resort: people never see a traceback)

@@ -27,7 +27,9 @@ def settings_of(ctx: click.Context) -> Settings:
     """Return the settings that flags, environment and context file add up to."""
     from gproc.config import context_file_path, load_contexts, resolve_settings
 
-    return resolve_settings(ctx.find_root().obj or {}, os.environ, load_contexts(context_file_path(os.environ)))
+    root = ctx.find_root()
+    flags = root.params if root.obj is None else root.obj  # nothing is invoked to complete a line, only parsed
+    return resolve_settings(flags, os.environ, load_contexts(context_file_path(os.environ)))
 
 
 def make_client(settings: Settings, *, timeout: float = 30.0) -> Client:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -216,6 +217,40 @@ def test_each_shell_gets_its_completion(here: Here, shell: str, word: str) -> No
 def test_completion_without_a_server_is_quiet_and_quick() -> None:
     done = gproc("_", env={"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": "gproc status 0", "COMP_CWORD": "2"})
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+@pytest.fixture
+def slow_lookups(tmp_path: Path) -> list[str]:
+    """Give a command line on which every name is looked up for as long as with a name server that does not answer."""
+    pki = str(tmp_path / "pki")
+    gproc("certs", "init", pki)
+    gproc("certs", "client", pki, "carol")
+    code = (
+        "import socket, time; socket.getaddrinfo = lambda *_a, **_k: print('asked', flush=True) or time.sleep(20)\n"
+        "from gproc.cli.entry import main; main()"
+    )
+    files = ("--cacert", f"{pki}/ca.crt", "--cert", f"{pki}/carol.crt", "--key", f"{pki}/carol.key")
+    return [sys.executable, "-c", code, "--addr", "host.example:1", *files]
+
+
+def test_a_completion_asks_the_server_that_is_named_before_and_does_not_wait_for_its_look_up(
+    slow_lookups: list[str],
+) -> None:
+    words = {"COMP_WORDS": " ".join(["gproc", *slow_lookups[3:], "status", "0"]), "COMP_CWORD": "10"}
+    env = {**os.environ, "_GPROC_COMPLETE": "bash_complete", **words}
+    done = subprocess.run(slow_lookups[:3], capture_output=True, text=True, env=env, timeout=10, check=False)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["asked"], "")
+
+
+def test_ctrl_c_does_not_wait_for_a_name_that_is_looked_up(slow_lookups: list[str]) -> None:
+    with subprocess.Popen([*slow_lookups, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"asked\n"
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(5) == 130
+        finally:
+            process.kill()
 
 
 def test_verbs_are_completed() -> None:
