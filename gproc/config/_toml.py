@@ -33,7 +33,7 @@ def _parsed(content: str, path: Path) -> dict[str, Any]:
 
     try:
         return tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not only its own: numbers of 5,000 digits, 5,000 brackets
         raise ConfigError(f"{path}: is not TOML: {error}") from error
 
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -185,3 +187,25 @@ def test_certificates_are_listed_and_revoked_and_a_name_is_issued_once(tmp_path:
     assert gproc("certs", "revoke", "pki", "carol", cwd=tmp_path).stdout == "pki/crl.pem\n"
     states = {line.split()[2] for line in gproc("certs", "list", "pki", cwd=tmp_path).stdout.splitlines()[1:]}
     assert states == {"valid", "revoked"}
+
+
+def test_a_server_whose_log_has_no_room_serves_all_the_same(pki: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    files = ["--cacert", "pki/ca.crt", "--cert", "pki/server.crt", "--key", "pki/server.key"]
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen(
+            [*GPROC, "--addr", f"127.0.0.1:{port}", *files, "serve", "--state-dir", "full", *RUN_AS],
+            stderr=full,
+            stdin=subprocess.DEVNULL,
+            cwd=pki,
+        )
+    try:
+        client = ["--cacert", "pki/ca.crt", "--cert", "pki/alice.crt", "--key", "pki/alice.key"]
+        deadline = time.monotonic() + 20
+        while gproc("--addr", f"127.0.0.1:{port}", *client, "list", cwd=pki).returncode:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0

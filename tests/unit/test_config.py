@@ -156,7 +156,10 @@ def test_a_context_cannot_have_any_name() -> None:
         ("contexts.a = 1", "contexts.a: must be a table"),
         ("other = 1", "other: there is no such key"),
         ("= 1", "is not TOML"),
+        ("a = " + "[" * 5_000, "is not TOML"),
+        ("a = " + "1" * 5_000, "is not TOML"),
     ],
+    ids=lambda text: text[:20],
 )
 def test_a_wrong_file_is_refused_by_file_and_key(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "config.toml"

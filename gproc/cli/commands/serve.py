@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,8 +50,9 @@ def command(ctx: click.Context, /, **options: Any) -> int:
 
 
 def _announce(addr: str) -> None:
-    sys.stderr.write(f"listening on {addr}\n")
-    sys.stderr.flush()
+    with suppress(OSError):  # on a disk that is full, say; it serves all the same
+        sys.stderr.write(f"listening on {addr}\n")
+        sys.stderr.flush()
 
 
 def _serve_options(settings: Settings, options: Mapping[str, Any]) -> ServeOptions:
