@@ -67,9 +67,9 @@ def _replay(session: Session) -> Iterator[Row]:
 
 def _memory(session: Session) -> Iterator[Row]:
     sizes = session.choose(full=(1, 100), quick=(1, 10))
-    standings = contest(session, [Contender("bare fork", _forks), CONMON], sizes, session.rounds(full=1, quick=1))
+    standings = contest(session, [Contender("fork and spawn", _forks), CONMON], sizes, session.rounds(full=1, quick=1))
     question = _question("memory", Unit.MEMORY, "{:.0f} jobs".format, sizes[-1])
-    yield from compared(question, standings, ["bare fork"], {"conmon": None})
+    yield from compared(question, standings, ["fork and spawn"], {"conmon": None})
 
 
 def _write(session: Session) -> Iterator[Row]:
