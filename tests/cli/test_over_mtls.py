@@ -292,6 +292,18 @@ def test_a_stop_that_the_shim_did_not_hear_is_no_success(alice: Cli, server: Thr
     assert alice("stop", job).returncode == 0
 
 
+def test_a_wait_of_no_time_tells_what_has_ended_and_what_goes_on(alice: Cli) -> None:
+    over, running = alice.start("true"), alice.start("sleep", "1000")
+    alice("wait", over)
+    waited = alice("wait", "--timeout", "0", "--json", over, running)
+    assert waited.returncode == 125
+    assert [job["id"] for job in json.loads(waited.stdout) if job.get("state") == "exited"] == [over]
+    assert f"job {running}: has not ended in time" in waited.stderr
+    assert over not in waited.stderr
+    assert alice("wait", "--timeout", "0", over).returncode == 0
+    alice("stop", running)
+
+
 def test_a_wait_on_a_terminal_says_what_it_waits_for_and_that_the_job_goes_on(alice: Cli) -> None:
     jobs = [alice.start("sleep", "100") for _ in range(2)]
     wait = alice.terminal("wait", *jobs, columns=400)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from gproc.model import JobStatus
 
 __all__ = ["command"]
+
+_LAST_LOOK_SECONDS = 1.0
 
 
 @click.command("wait", cls=Command)
@@ -91,12 +94,28 @@ async def _came(
         try:
             seconds = None if patience is None else patience.total_seconds()
             until = asyncio.FIRST_COMPLETED if any_of_them else asyncio.ALL_COMPLETED
-            done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=until)
-            return [task.result() if task in done else None for task in tasks]
+            done, late = await asyncio.wait(tasks, timeout=seconds, return_when=until)
+            came = [task.result() if task in done else None for task in tasks]
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+    if not late or (any_of_them and done):
+        return came
+    return await asyncio.gather(*(_or_ended(outcome, client, job) for job, outcome in zip(jobs, came, strict=True)))
+
+
+async def _or_ended(outcome: JobStatus | GprocError | None, client: Client, job: str) -> JobStatus | GprocError | None:
+    """Return *outcome*; if there is none, the status of a job that has ended: the time may have been too short."""
+    from gproc.errors import GprocError
+
+    if outcome is not None:
+        return outcome
+    with suppress(GprocError, TimeoutError):
+        async with asyncio.timeout(_LAST_LOOK_SECONDS):
+            status = await client.status(await resolve_id(client, job))
+            return status if status.is_final else None
+    return None
 
 
 def _tell_that_they_go_on(jobs: Sequence[str]) -> None:
