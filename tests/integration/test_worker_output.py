@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -284,28 +284,20 @@ async def test_d8_output_that_is_deleted_under_a_running_job_reads_as_a_gap(
     assert end == End(supervisor.status(job_id))
 
 
-async def test_d8_a_link_in_the_place_of_the_output_is_an_error_and_not_followed(
-    supervisor: Supervisor, state_dir: Path
+@pytest.mark.parametrize(
+    ("put", "problem"),
+    [(lambda output: output.symlink_to("/etc/passwd"), "cannot be opened"), (os.mkfifo, "cannot be read")],
+    ids=["link", "named pipe"],
+)
+async def test_d8_what_is_in_the_place_of_the_output_is_an_error_not_followed_and_holds_up_nobody(
+    supervisor: Supervisor, state_dir: Path, put: Callable[[Path], None], problem: str
 ) -> None:
     job_id = await shell(supervisor, "echo x")
     await supervisor.wait(job_id)
     output = state_dir / "jobs" / job_id / "output"
     output.unlink()
-    output.symlink_to("/etc/passwd")
-    with pytest.raises(InternalError, match="cannot be opened"):
-        await supervisor.get_output(job_id)
-    assert (await supervisor.wait(await supervisor.start("true"))).exit_code == 0
-
-
-async def test_d8_a_named_pipe_in_the_place_of_the_output_is_an_error_and_holds_up_nobody(
-    supervisor: Supervisor, state_dir: Path
-) -> None:
-    job_id = await shell(supervisor, "echo x")
-    await supervisor.wait(job_id)
-    output = state_dir / "jobs" / job_id / "output"
-    output.unlink()
-    os.mkfifo(output)
-    with pytest.raises(InternalError, match="cannot be read"):
+    put(output)
+    with pytest.raises(InternalError, match=problem):
         await supervisor.get_output(job_id)
     assert (await supervisor.wait(await supervisor.start("true"))).exit_code == 0
 

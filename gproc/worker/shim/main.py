@@ -23,7 +23,7 @@ from gproc.store.records import GrowingRecord, read_record, write_record
 from gproc.store.writer import Extent, OutputWriter
 from gproc.worker import kernel
 from gproc.worker.protocol import STOP_RECORD, VERSION, Lines, Message, encode, failure
-from gproc.worker.shim.birth import bring_to_life
+from gproc.worker.shim.birth import Born, bring_to_life
 from gproc.worker.shim.job import Job
 from gproc.worker.shim.links import Link, Links
 from gproc.worker.shim.loop import Loop
@@ -190,29 +190,9 @@ class Shim:
         finally:
             os.close(stdout)
             os.close(stderr)
-        request = self._spec.request
-        status = JobStatus(
-            id=self._spec.id,
-            owner=self._spec.owner,
-            state=JobState.RUNNING,
-            command=request.command,
-            args=request.args,
-            name=request.name,
-            labels=request.labels,
-            pid=born.pid,
-            created_at=self._spec.created_at,
-            started_at=datetime.now(UTC),
-            limits=born.limits,
-        )
+        status = self._first_status(born)
         self._job = Job(self._loop, self._spec, status, cgroup=born.cgroup, finished=self._tree_is_empty)
-        self._identity = {
-            "boot_id": kernel.boot_id(),
-            "pid": os.getpid(),
-            "start_ticks": start_ticks(born.pid),
-            # With these the job is served even if its first record is damaged.
-            "nonce": self._spec.nonce,
-            "request_id": request.request_id,
-        }
+        self._identity = self._identity_beside(born.pid)
         try:
             self._write_status(durable=False)
         except OSError:
@@ -226,6 +206,33 @@ class Shim:
         kernel.set_oom_score(-900)
         # It may have ended before anybody listened.
         self._job.reap()
+
+    def _first_status(self, born: Born) -> JobStatus:
+        request = self._spec.request
+        return JobStatus(
+            id=self._spec.id,
+            owner=self._spec.owner,
+            state=JobState.RUNNING,
+            command=request.command,
+            args=request.args,
+            name=request.name,
+            labels=request.labels,
+            pid=born.pid,
+            created_at=self._spec.created_at,
+            started_at=datetime.now(UTC),
+            limits=born.limits,
+        )
+
+    def _identity_beside(self, pid: int) -> Message:
+        """Return who this shim is, and which process *pid* is, as it is written beside each status."""
+        return {
+            "boot_id": kernel.boot_id(),
+            "pid": os.getpid(),
+            "start_ticks": start_ticks(pid),
+            # With these the job is served even if its first record is damaged.
+            "nonce": self._spec.nonce,
+            "request_id": self._spec.request.request_id,
+        }
 
     def _listen_for_signals(self) -> None:
         """Turn SIGCHLD and SIGTERM into bytes that the loop can wait for."""
