@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sys
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from gproc_bench.peers.fetchers import BARE_LOOP, python_pair
 from gproc_bench.peers.relay import relayed
 from gproc_bench.processes import memory, parent_of
 from gproc_bench.session import HERE, Options, Session
+from gproc_support.waiting import soon
 
 
 @pytest.fixture
@@ -43,10 +45,12 @@ def test_bare_calls_are_answered(bench: Session) -> None:
         assert client.ask("jobs", count=5, in_flight=2, limit=20)["seconds"] > 0
 
 
-def test_forked_children_wait_until_they_are_released(bench: Session) -> None:
+@pytest.mark.parametrize("shim", ["fork and spawn", "plain shim"])
+def test_forked_shims_wait_until_they_are_released(bench: Session, shim: str) -> None:
     with ExitStack() as stack:
         parent = bench.driver(stack, "forks")
-        pids = parent.ask("hold", count=2, limit=20)["pids"]
+        place = bench.directory("shims")
+        pids = parent.ask("hold", count=2, shim=shim, place=str(place), limit=20)["pids"]
 
         assert {parent_of(pid) for pid in pids} == {parent.pid}
         assert all(memory(pid, "Pss") > 0 for pid in pids)
@@ -55,3 +59,16 @@ def test_forked_children_wait_until_they_are_released(bench: Session) -> None:
         for pid in pids:
             with pytest.raises(ProcessLookupError):
                 os.kill(pid, 0)
+
+
+def test_a_plain_shim_writes_down_that_its_program_runs(bench: Session) -> None:
+    with ExitStack() as stack:
+        parent = bench.driver(stack, "forks")
+        place = bench.directory("shims")
+        (pid,) = parent.ask("hold", count=1, shim="plain shim", place=str(place), limit=20)["pids"]
+        stack.callback(parent.ask, "release", limit=20)
+
+        record = place / "0" / "status.json"
+        soon(record.exists)
+        status = json.loads(record.read_text())["record"]
+        assert (status["state"], status["shim"]["pid"], parent_of(status["pid"])) == ("running", pid, pid)

@@ -67,9 +67,11 @@ def _replay(session: Session) -> Iterator[Row]:
 
 def _memory(session: Session) -> Iterator[Row]:
     sizes = session.choose(full=(1, 100), quick=(1, 10))
-    standings = contest(session, [Contender("fork and spawn", _forks), CONMON], sizes, session.rounds(full=1, quick=1))
+    shims = ["fork and spawn", "plain shim"]
+    field = [*(Contender(shim, partial(_forked, shim=shim)) for shim in shims), CONMON]
+    standings = contest(session, field, sizes, session.rounds(full=1, quick=1))
     question = _question("memory", Unit.MEMORY, "{:.0f} jobs".format, sizes[-1])
-    yield from compared(question, standings, ["fork and spawn"], {"conmon": None})
+    yield from compared(question, standings, shims, {"conmon": None})
 
 
 def _write(session: Session) -> Iterator[Row]:
@@ -101,12 +103,13 @@ def _relay(session: Session, stack: ExitStack) -> Sampler:
     return sample
 
 
-def _forks(session: Session, stack: ExitStack) -> Sampler:
+def _forked(session: Session, stack: ExitStack, shim: str) -> Sampler:
     parent = session.driver(stack, "forks")
 
     def sample(turn: Turn) -> Sequence[float]:
         try:
-            return mean_pss(parent.ask("hold", count=turn.size)["pids"], not_these=set())
+            place = str(session.directory("shims"))
+            return mean_pss(parent.ask("hold", count=turn.size, shim=shim, place=place)["pids"], not_these=set())
         finally:
             parent.ask("release")
 
