@@ -27,6 +27,7 @@ from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
+from hpack import Encoder
 
 from gproc.transport.connection import GuardedConnection
 from gproc.transport.events import GuardedEvents
@@ -38,6 +39,7 @@ from gproc.transport.pulse import Facts, Step, next_step, pulse_interval
 __all__ = ["GuardedProtocol"]
 
 END_HEADERS = 0x4
+_MOST_REMEMBERED = 4096  # what every peer allows from the first
 _GOAWAY = Struct(">LL")
 
 
@@ -49,6 +51,19 @@ class _H2(H2Connection):
     """h2 remembers how each of the last 65,536 streams ended: up to 12 MiB a connection, for frames that come late."""
 
     MAX_CLOSED_STREAMS = 1024
+
+
+class _Encoder(Encoder):
+    """hpack looks for a header among all that it remembers, one by one; a peer may have it remember 4 GiB of them."""
+
+    @property
+    def header_table_size(self) -> int:
+        """How many bytes of headers it remembers: what the peer allows, as far as that does us good."""
+        return self.header_table.maxsize
+
+    @header_table_size.setter
+    def header_table_size(self, size: int) -> None:
+        Encoder.header_table_size.fset(self, min(size, _MOST_REMEMBERED))  # type: ignore[attr-defined]
 
 
 class GuardedProtocol(asyncio.BufferedProtocol):
@@ -77,7 +92,7 @@ class GuardedProtocol(asyncio.BufferedProtocol):
         self.log = log
         self._buffer = memoryview(bytearray(limits.read_size))
         self._splitter = FrameSplitter(self, preface=self.preface)
-        self._in_header_block = False
+        self._header_block: int | None = None  # bytes of the block of headers that is coming
         self._pulse: asyncio.TimerHandle | None = None
 
     # What asyncio calls
@@ -157,11 +172,18 @@ class GuardedProtocol(asyncio.BufferedProtocol):
         if length > self.limits.frame_size:
             self.h2.close_connection(ErrorCodes.FRAME_SIZE_ERROR)
             raise ProtocolError(f"a frame of {length} bytes is larger than {self.limits.frame_size}")
-        if self._in_header_block or kind in {Kind.HEADERS, Kind.CONTINUATION, Kind.PUSH_PROMISE}:
-            # Whatever is wrong in a block of headers, h2 knows it and says so.
-            self._in_header_block = not flags & END_HEADERS
+        if self._header_block is not None or kind in {Kind.HEADERS, Kind.CONTINUATION, Kind.PUSH_PROMISE}:
+            self._begin_headers(length, flags)
             return Route.PASS
         return self._route(length, kind, flags, stream_id)
+
+    def _begin_headers(self, length: int, flags: int) -> None:
+        """Look at nothing but the size of a block of headers: whatever else is wrong in it, h2 knows it and says so."""
+        size, most = (self._header_block or 0) + length, self.h2.DEFAULT_MAX_HEADER_LIST_SIZE
+        if size > most:
+            # h2 takes a megabyte, and a third of a second to read it, before it finds that headers are too many.
+            raise ProtocolError(f"a block of headers is larger than {most} bytes")
+        self._header_block = None if flags & END_HEADERS else size
 
     def _route(self, length: int, kind: int, flags: int, stream_id: int) -> int:
         raise NotImplementedError
@@ -239,6 +261,7 @@ class GuardedProtocol(asyncio.BufferedProtocol):
     def _begin_h2(self) -> H2Connection:
         limits = self.limits
         h2 = _H2(config=self.h2_config)
+        h2.encoder = _Encoder()
         # All settings in the first frame; what is larger than the default may be used by the peer as it learns of it.
         h2.local_settings = Settings(
             client=not self.is_server,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from hyperframe.frame import (
+    ContinuationFrame,
     DataFrame,
     ExtensionFrame,
     GoAwayFrame,
@@ -455,3 +456,29 @@ async def test_a_reader_that_rests_and_goes_on_gets_everything(serve: Any, until
         while received < 24_000_000:
             received += len((await peer.read_until(DataFrame, 1)).data)
         assert (await peer.read_status(1))["grpc-status"] == OK
+
+
+async def test_a_peer_that_offers_room_for_many_headers_does_not_have_us_search_through_them(serve: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        peer.decoder.max_allowed_table_size = 2**31
+        await peer.send(SettingsFrame(0, settings={SettingsFrame.HEADER_TABLE_SIZE: 2**31}))
+        await peer.send(peer.headers(1), peer.message(1, b"x"))
+        assert (await peer.read_status(1))["grpc-status"] == OK
+        assert peer.decoder.header_table_size == 4096
+
+        await peer.send(SettingsFrame(0, settings={SettingsFrame.HEADER_TABLE_SIZE: 100}))
+        await peer.send(peer.headers(3), peer.message(3, b"x"))
+        assert (await peer.read_status(3))["grpc-status"] == OK
+        assert peer.decoder.header_table_size == 100
+
+
+async def test_h9_a_block_of_headers_that_is_too_long_is_refused_before_it_is_read(serve: Any, lines: Any) -> None:
+    serving = await serve()
+    async with serving.peer() as peer:
+        await peer.send(HeadersFrame(1, data=bytes(16_384)), *(ContinuationFrame(1, data=bytes(16_384)),) * 3)
+        await peer.send(ContinuationFrame(1, data=b"x"))
+        await peer.read_until(GoAwayFrame)
+        await peer.read_to_end()
+    assert lines() == ["connection failed: protocol error: a block of headers is larger than 65536 bytes"]
+    await _still_serves(serving)
