@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -23,8 +23,9 @@ class Output:
     """A job's output, piece by piece: every byte once and in order, gaps where the server had to drop some.
 
     Iterate it with ``async for``; it ends when the job is final and all was read, or at what is there now if it does
-    not follow. A broken connection is mended by asking again at the next byte, until the patience is over. Leave it
-    early under ``async with`` (or call `aclose`), so that the server is told at once.
+    not follow. A broken connection is mended by asking again at the next byte, until the patience is over. Whoever is
+    cancelled while a piece is awaited, or is told of an error, may ask for the next one all the same. Leave it early
+    under ``async with`` (or call `aclose`), so that the server is told at once.
     """
 
     def __init__(
@@ -85,21 +86,28 @@ class Output:
         await self.aclose()
 
     async def _follow(self) -> AsyncGenerator[Chunk | Gap, None]:
-        while self._progress.end is None:
-            try:
-                async with aclosing(self._one_stream()) as pieces:
+        try:
+            while self._progress.end is None:
+                async with self._mending(), aclosing(self._one_stream()) as pieces:
                     async for piece in pieces:
                         self._persistence.progress()
                         yield piece
-                if self._progress.end is None:
-                    raise Unavailable(f"job {self._job_id}: the stream of output was closed before its end")  # noqa: TRY301
-            except Unavailable as error:
-                await self._persistence.pause(error)
+        except (Exception, asyncio.CancelledError):
+            self._pieces = self._follow()  # this one is over, which would pass for the end of the output
+            raise
         if self._on_status is not None:
             self._on_status(self._progress.end)
 
+    @asynccontextmanager
+    async def _mending(self) -> AsyncIterator[None]:
+        """Pause if the stream breaks; raise if it is not to be tried again."""
+        try:
+            yield
+        except Unavailable as error:
+            await self._persistence.pause(error)
+
     async def _one_stream(self) -> AsyncGenerator[Chunk | Gap, None]:
-        """Yield pieces until the end, or until the stream is over without one."""
+        """Yield pieces until the end; raise `Unavailable` if the stream is over without one."""
         async with aclosing(self._connection.output(self._job_id, self._progress.request())) as events:
             async for event in events:
                 piece = self._progress.receive(event)
@@ -108,6 +116,7 @@ class Output:
                     return
                 if piece is not None:
                     yield piece
+        raise Unavailable(f"job {self._job_id}: the stream of output was closed before its end")
 
 
 async def _let_end(events: AsyncGenerator[OutputEvent, None]) -> None:

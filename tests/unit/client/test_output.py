@@ -123,6 +123,27 @@ async def test_a_time_limit_around_output_still_works_after_a_break(client: Clie
     assert (output.offset, output.breaks) == (3_000, 1)
 
 
+async def test_who_waited_in_vain_for_a_piece_is_given_all_that_comes_later(client: Client, server: Any) -> None:
+    job = client.job(server.add((OUT, b"x" * 1_000), state=JobState.RUNNING))
+    async with job.output() as output:
+        await anext(output)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await anext(output)
+        server.jobs[job.id].output.append((OUT, b"y"))
+        server.finish(job.id)
+        assert await read(output) == b"y"
+
+
+async def test_an_error_is_not_the_end_of_output(client: Client, server: Any) -> None:
+    job = client.job(server.add((OUT, b"x" * 3_000)))
+    output = job.output()
+    server.fail_with = [JobNotFound(job.id)]
+    with pytest.raises(JobNotFound):
+        await anext(output)
+    assert len(await read(output)) == 3_000
+
+
 async def test_whoever_wants_to_know_is_told_of_breaks(client: Client, server: Any) -> None:
     job = client.job(server.add((OUT, b"x" * 3_000)))
     server.cuts = [1_000, 1_000]
