@@ -172,6 +172,9 @@ class RequestHandler(Handler):
     def _done(self, stream: ProtocolStream, release_stream: Callable[[], None], task: asyncio.Task[None]) -> None:
         self._tasks.pop(stream, None)
         release_stream()
+        if stream.wrapper is not None:
+            # Why the request was ended leads, by its traceback, to all that the handler had in its hands, and back here.
+            stream.wrapper._error = None  # noqa: SLF001
         if not task.cancelled() and task.exception() is not None:
             LOGGER.error("request failed", exc_info=task.exception(), extra={"event": "request failed"})
 

@@ -1,11 +1,13 @@
 """How connections begin, who may have one, and how a server ends."""
 
 import asyncio
+import gc
 import logging
 import resource
 import socket
 import ssl
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
@@ -403,3 +405,24 @@ async def test_closing_drops_handshakes_in_progress(serve: Any, until: Until) ->
         assert await reader.read() == b""
     writer.close()
     await writer.wait_closed()
+
+
+@pytest.mark.parametrize("timeout", [None, 60.0])
+async def test_a_request_whose_client_left_leaves_nothing_for_the_collector(
+    serve: Any, until: Until, timeout: float | None
+) -> None:
+    serving = await serve()
+    gc.disable()
+    try:
+        async with serving.stub() as stub:
+            asking = asyncio.create_task(stub.hang(b"x", timeout=timeout))
+            await serving.service.running.wait()
+            streams = [
+                weakref.ref(stream) for one in serving.server._protocols for stream in one.processor.streams.values()
+            ]
+            asking.cancel()
+            await until(lambda: serving.service.cancelled == 1)
+            assert len(streams) == 1
+            await until(lambda: streams[0]() is None)
+    finally:
+        gc.enable()
