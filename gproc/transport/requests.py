@@ -173,7 +173,7 @@ class RequestHandler(Handler):
         self._tasks.pop(stream, None)
         release_stream()
         if stream.wrapper is not None:
-            # Why the request was ended leads, by its traceback, to all that the handler had in its hands, and back here.
+            # Why the request was ended leads, by its traceback, to all that its handler held, and back here.
             stream.wrapper._error = None  # noqa: SLF001
         if not task.cancelled() and task.exception() is not None:
             LOGGER.error("request failed", exc_info=task.exception(), extra={"event": "request failed"})

@@ -407,15 +407,15 @@ async def test_closing_drops_handshakes_in_progress(serve: Any, until: Until) ->
     await writer.wait_closed()
 
 
-@pytest.mark.parametrize("timeout", [None, 60.0])
+@pytest.mark.parametrize("limit", [None, 60.0])
 async def test_a_request_whose_client_left_leaves_nothing_for_the_collector(
-    serve: Any, until: Until, timeout: float | None
+    serve: Any, until: Until, limit: float | None
 ) -> None:
     serving = await serve()
     gc.disable()
     try:
         async with serving.stub() as stub:
-            asking = asyncio.create_task(stub.hang(b"x", timeout=timeout))
+            asking = asyncio.create_task(stub.hang(b"x", timeout=limit))
             await serving.service.running.wait()
             streams = [
                 weakref.ref(stream) for one in serving.server._protocols for stream in one.processor.streams.values()
