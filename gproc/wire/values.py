@@ -25,6 +25,9 @@ __all__ = [
     "status_to_bytes",
 ]
 
+LARGEST_PAGE_BYTES = 1024 * 1024
+"""Most gRPC clients take no message of more than 4 MiB, and a client that does not read keeps us one for each call."""
+
 
 class Removed(NamedTuple):
     """A job is forgotten: nothing more is said about it."""
@@ -58,9 +61,16 @@ def status_to_bytes(status: JobStatus) -> bytes:
 
 
 def page_to_bytes(page: JobPage) -> bytes:
-    """Return the ``ListResponse``."""
-    jobs = b"".join(tags.field(1, status_to_bytes(status)) for status in page.jobs)
-    return jobs + tags.text(2, page.next_page_token)
+    """Return the ``ListResponse``; jobs that make it too long are left to the next page."""
+    jobs, size, token = list[bytes](), 0, page.next_page_token
+    for at, status in enumerate(page.jobs):
+        job = tags.field(1, status_to_bytes(status))
+        size += len(job)
+        if at and size > LARGEST_PAGE_BYTES:
+            token = page.jobs[at - 1].id
+            break
+        jobs.append(job)
+    return b"".join(jobs) + tags.text(2, token)
 
 
 def _usage(usage: Usage) -> bytes:

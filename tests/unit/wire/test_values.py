@@ -122,6 +122,20 @@ def test_a_page_arrives() -> None:
     assert page_from_bytes(page_to_bytes(page), BOUNDS) == page
 
 
+def test_a_page_of_long_jobs_goes_on_with_the_next_one() -> None:
+    jobs = tuple(replace(FULL_STATUS, id=f"{n:036}", args=("x" * 2**17,)) for n in range(9, 0, -1))
+    bounds = BOUNDS._replace(size=2**21)
+    first = page_from_bytes(page_to_bytes(JobPage(jobs, "last")), bounds)
+    assert first == JobPage(jobs[:7], jobs[6].id)
+    assert page_from_bytes(page_to_bytes(JobPage(jobs[7:], "last")), bounds) == JobPage(jobs[7:], "last")
+
+
+def test_a_job_that_is_longer_than_a_page_should_be_has_one_for_itself() -> None:
+    long = replace(FULL_STATUS, args=("x" * 2**21,))
+    page = page_from_bytes(page_to_bytes(JobPage((long, FULL_STATUS), "")), BOUNDS._replace(size=2**22))
+    assert page == JobPage((long,), long.id)
+
+
 def test_a_removal_has_an_answer_without_words() -> None:
     assert removed_from_bytes(bytes(messages.RemoveResponse()), BOUNDS) == Removed()
     assert removed_from_bytes(b"\xf8\x07\x01", BOUNDS) == Removed()  # what a later version may say

@@ -406,7 +406,7 @@ class ListRequest(betterproto.Message):
     """Which jobs to list."""
 
     page_size: int = betterproto.uint32_field(1)
-    """Jobs per page, 100 if 0, 1,000 at most."""
+    """Jobs per page, 100 if 0, 1,000 at most; fewer where they take more than 1 MiB."""
 
     page_token: str = betterproto.string_field(2)
     """From the response before; empty for the first page."""
