@@ -69,7 +69,7 @@ class JobService:
             "GetOutput": self._streaming(self.get_output, _send_output),
             "Signal": self._unary(self.signal),
             "Wait": self._unary(self.wait),
-            "List": self._unary(self.list),
+            "List": self._list,
             "Watch": self._streaming(self.watch, _send_status),
             "Attach": self.attach,
             "Remove": self._unary(self.remove),
@@ -162,6 +162,12 @@ class JobService:
         await self.supervisor.remove(job_id, owner=owner)
         self.log.info("job_removed", owner=owner, job=job_id)
         return messages.RemoveResponse()
+
+    async def _list(self, stream: _Stream) -> None:
+        """Answer with a page, one at a time on each connection: it is large, and kept until the client reads it."""
+        message, connection = await _only_message(stream), connection_of(stream)
+        async with connection.turn:
+            await stream.send_message(await self.list(message, connection.owner))
 
     def _unary(self, answer: Callable[[Any, Identity], Awaitable[object]]) -> _Handle:
         """Return what reads one message and sends the answer to it."""

@@ -7,6 +7,7 @@ it is for peers that cost too much.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 from asyncio import Transport
@@ -176,6 +177,8 @@ class ServerConnection(GuardedConnection):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
+        self.turn = asyncio.Lock()
+        """For handlers of large answers: who holds it while he answers leaves others on this connection to wait."""
         tls = self._pipe.get_extra_info("ssl_object")
         if tls is not None:
             self.is_encrypted = True

@@ -3,10 +3,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import pytest
 from grpclib.client import Channel
+from grpclib.config import Configuration
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
@@ -266,8 +267,29 @@ async def test_a_fault_of_the_server_is_logged_in_one_line_and_told_by_its_id(
     assert not any(record.exc_info for record in caplog.records)
 
 
+async def test_of_pages_that_a_client_does_not_read_one_is_kept_for_each_connection(
+    server: EmbeddedServer, alice: Client
+) -> None:
+    job = await alice.start("true", ["x" * 100_000])
+    method = METHODS["List"]
+    config = Configuration(http2_stream_window_size=65_535)
+    async with raw(server, "alice", config) as channel, AsyncExitStack() as asking:
+        asked = [
+            await asking.enter_async_context(
+                channel.request(method.path, method.cardinality, method.request, method.reply)
+            )
+            for _ in range(3)
+        ]
+        for stream in asked:
+            await stream.send_message(messages.ListRequest(), end=True)
+        await call(channel, "Status", messages.StatusRequest(id=job.id))  # answered later than pages would be begun
+        assert [stream._stream.headers_received.is_set() for stream in asked] == [True, False, False]
+        pages = [await stream.recv_message() for stream in asked]
+    assert [[status.id for status in page.jobs] for page in pages if page is not None] == [[job.id]] * 3
+
+
 @asynccontextmanager
-async def raw(server: EmbeddedServer, name: str) -> AsyncIterator[Channel]:
+async def raw(server: EmbeddedServer, name: str, config: Configuration | None = None) -> AsyncIterator[Channel]:
     """A channel that is not ours, for requests that our client would not send."""
     files = server.files(name)
     context = ssl.create_default_context(cafile=files.cacert)
@@ -275,7 +297,9 @@ async def raw(server: EmbeddedServer, name: str) -> AsyncIterator[Channel]:
     context.set_alpn_protocols(["h2"])
     host, _, port = server.addr.rpartition(":")
     details = StatusDetailsCodec()
-    async with Channel(host, int(port), ssl=context, codec=RequestCodec(), status_details_codec=details) as channel:
+    async with Channel(
+        host, int(port), ssl=context, codec=RequestCodec(), status_details_codec=details, config=config
+    ) as channel:
         yield channel
 
 
