@@ -30,7 +30,7 @@ def jobs(ctx: click.Context, incomplete: str, *, is_final: bool | None) -> list[
     """
     try:
         found = asyncio.run(asyncio.wait_for(_ask(ctx, incomplete, is_final), _PATIENCE))
-    except (GprocError, OSError, TimeoutError):
+    except (GprocError, OSError, TimeoutError, UnicodeError):  # the last: a host's name is not even text
         return []
     items = [CompletionItem(job.id, help=_about(job)) for job in found if job.id.startswith(incomplete)]
     # A name that the shell would take apart is of no use to it.

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -733,6 +734,34 @@ def test_job_ids_are_completed(alice: Cli) -> None:
     job = alice.start("true")
     alice.env |= {"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": f"gproc status {job[:20]}", "COMP_CWORD": "2"}
     assert alice("_").stdout == f"plain,{job}\n"
+
+
+@pytest.mark.parametrize(
+    ("shell", "setup"),
+    [
+        ("bash --norc -i", 'eval "$(gproc completion bash)"'),
+        ("zsh -f -i", 'autoload -U compinit; compinit -u -D; eval "$(gproc completion zsh)"'),
+        ("fish --no-config -i", "gproc completion fish | source"),
+    ],
+    ids=("bash", "zsh", "fish"),
+)
+def test_a_shell_completes_a_value_behind_an_equals_sign_and_a_name_with_a_comma_and_a_colon(
+    alice: Cli, shell: str, setup: str
+) -> None:
+    program = shell.split()[0]
+    if shutil.which(program) is None:
+        pytest.skip("this shell is not here")
+    job = alice.start("-n", f"{program},1:a", "sleep", "60")
+    there = alice.having(PATH=f"{Path(sys.executable).parent}:{alice.env['PATH']}", HISTFILE="/dev/null")
+    terminal = pexpect.spawn(shell, env=there.env, dimensions=(24, 200), timeout=20, encoding="utf-8")
+    try:
+        terminal.sendline(f"{setup}; echo rea''dy")
+        terminal.expect("ready")
+        terminal.send(f"gproc stop --signal=KI\t{program},1:\t\r")
+        status = json.loads(alice("wait", "--timeout", "10s", "--json", job).stdout)
+        assert (status["state"], status["signal"]) == ("stopped", "SIGKILL")
+    finally:
+        terminal.close(force=True)
 
 
 def test_names_are_completed_and_only_jobs_that_the_verb_can_do_something_with(alice: Cli) -> None:

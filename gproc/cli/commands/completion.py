@@ -1,4 +1,8 @@
-"""``gproc completion``."""
+"""``gproc completion``: what each shell has to know to ask `gproc` itself, through click, for what may follow.
+
+The scripts are ours because click's bring no name with a colon to bash and none with a comma to fish, and offer nothing
+usable for a value behind ``--option=``.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +12,82 @@ from gproc.cli.command import Command
 
 __all__ = ["command"]
 
+# Bash takes a word apart at = and :, and replaces only the last piece of it, which is $2. So the words are taken from
+# the line, and what bash leaves standing is left out of the answer.
+_BASH = r"""
+_gproc_completion() {
+    local line=${COMP_LINE:0:COMP_POINT} item typed option=
+    typed=${line##*[[:space:]]}
+    [[ $typed ]] || line+="''"
+    [[ $typed == --*=* ]] && option=${typed%%=*}=
+    COMPREPLY=()
+    while read -r item; do
+        case $item in
+            dir,*) compopt -o dirnames ;;
+            file,*) compopt -o default ;;
+            plain,*) item=$option${item#plain,} COMPREPLY+=("${item#"${typed%"$2"}"}") ;;
+        esac
+    done < <(COMP_WORDS=$line COMP_CWORD=-1 _GPROC_COMPLETE=bash_complete "$1")
+}
+complete -o nosort -F _gproc_completion gproc
+"""
 
-@click.command(
-    "completion", cls=Command, epilog='bash: eval "$(gproc completion bash)"   fish: gproc completion fish | source'
-)
-@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
-@click.pass_context
-def command(ctx: click.Context, /, shell: str) -> int:
+_ZSH = r"""
+#compdef gproc
+_gproc_completion() {
+    local -a plain described response
+    local type key help option=${(M)PREFIX#--*=}
+    (( $+commands[gproc] )) || return 1
+    response=("${(@f)$(COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _GPROC_COMPLETE=zsh_complete gproc)}")
+    for type key help in $response; do
+        case $type in
+            dir) compset -P '--*='; _path_files -/ ;;
+            file) compset -P '--*='; _path_files -f ;;
+            plain) if [[ $help == _ ]]; then plain+=("$option$key"); else described+=("$option$key:$help"); fi ;;
+        esac
+    done
+    (( $#described )) && _describe -V unsorted described -U
+    (( $#plain )) && compadd -U -V unsorted -a plain
+}
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    _gproc_completion "$@"
+else
+    compdef _gproc_completion gproc
+fi
+"""
+
+_FISH = r"""
+function _gproc_completion
+    set -l option (string match -r -- '^--[^=]+=' (commandline -t))
+    for item in (env _GPROC_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) gproc)
+        set -l parts (string split -m 1 , -- $item)
+        switch $parts[1]
+            case dir
+                string replace -r -- '^' "$option" (__fish_complete_directories $parts[2])
+            case file
+                string replace -r -- '^' "$option" (__fish_complete_path $parts[2])
+            case plain
+                printf '%s\n' "$option$parts[2]"
+        end
+    end
+end
+complete --no-files --command gproc --arguments '(_gproc_completion)'
+"""
+
+_SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+
+
+@click.command("completion", cls=Command)
+@click.argument("shell", metavar="SHELL", type=click.Choice([*_SCRIPTS]))
+def command(shell: str) -> int:
     """Print what makes a shell complete commands and job ids.
 
-    SHELL is bash, zsh or fish. Put the line below into the shell's start-up file.
+    Put the line of SHELL into its start-up file:
+
+    \b
+    bash: eval "$(gproc completion bash)"
+    zsh:  eval "$(gproc completion zsh)"   # after compinit
+    fish: gproc completion fish | source
     """
-    from click.shell_completion import get_completion_class
-
-    kind = get_completion_class(shell)
-    if kind is None:  # Choice has made sure; click's own table is what could change
-        raise click.UsageError(f"there is no completion for {shell!r}")
-    click.echo(_without_probe(kind, ctx.find_root().command))
+    click.echo(_SCRIPTS[shell].strip())
     return 0
-
-
-def _without_probe(kind: type, root: click.Command) -> str:
-    """Return the script; click's own `source` would first start bash to ask for its version, for a warning at most."""
-    complete = kind(root, {}, "gproc", "_GPROC_COMPLETE")
-    script: str = complete.source_template % complete.source_vars()
-    return script

@@ -214,17 +214,26 @@ def test_each_shell_gets_its_completion(here: Here, shell: str, word: str) -> No
     assert "_GPROC_COMPLETE" in done.stdout
 
 
-def test_completion_without_a_server_is_quiet_and_quick() -> None:
-    done = gproc("_", env={"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": "gproc status 0", "COMP_CWORD": "2"})
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an authority, and carol's certificate."""
+    directory = tmp_path_factory.mktemp("authority") / "pki"
+    gproc("certs", "init", str(directory))
+    gproc("certs", "client", str(directory), "carol")
+    return directory
+
+
+@pytest.mark.parametrize("addr", ["", "localhost:1", "a..b:3", "\udcff:3"])
+def test_completion_without_a_server_is_quiet_and_quick(pki: Path, addr: str) -> None:
+    words = {"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": "gproc status 0", "COMP_CWORD": "2"}
+    files = {"GPROC_CACERT": f"{pki}/ca.crt", "GPROC_CERT": f"{pki}/carol.crt", "GPROC_KEY": f"{pki}/carol.key"}
+    done = gproc("_", env={**words, **files, "GPROC_ADDR": addr})
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
 
 @pytest.fixture
-def slow_lookups(tmp_path: Path) -> list[str]:
+def slow_lookups(pki: Path) -> list[str]:
     """Give a command line on which every name is looked up for as long as with a name server that does not answer."""
-    pki = str(tmp_path / "pki")
-    gproc("certs", "init", pki)
-    gproc("certs", "client", pki, "carol")
     code = (
         "import socket, time; socket.getaddrinfo = lambda *_a, **_k: print('asked', flush=True) or time.sleep(20)\n"
         "from gproc.cli.entry import main; main()"
