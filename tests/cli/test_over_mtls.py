@@ -748,7 +748,7 @@ def test_job_ids_are_completed(alice: Cli) -> None:
 def test_a_shell_completes_a_value_behind_an_equals_sign_and_a_name_with_a_comma_and_a_colon(
     alice: Cli, shell: str, setup: str
 ) -> None:
-    program = shell.split()[0]
+    program = shell.partition(" ")[0]
     if shutil.which(program) is None:
         pytest.skip("this shell is not here")
     job = alice.start("-n", f"{program},1:a", "sleep", "60")

@@ -88,6 +88,6 @@ def command(shell: str) -> int:
     bash: eval "$(gproc completion bash)"
     zsh:  eval "$(gproc completion zsh)"   # after compinit
     fish: gproc completion fish | source
-    """
+    """  # noqa: D301 (\b is click's mark of lines that stay as they are)
     click.echo(_SCRIPTS[shell].strip())
     return 0
