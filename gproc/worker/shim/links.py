@@ -27,6 +27,10 @@ class Link:
         connection.setblocking(False)
         links.loop.watch(connection.fileno(), self._ready)
 
+    def greet(self) -> None:
+        """Say who we are, and how things are."""
+        self.send(*self._links.greeting())
+
     def send(self, *messages: Message) -> None:
         """Send *messages*, now or as soon as the peer reads again; together, for each write wakes the peer."""
         self._unsent += b"".join(map(encode, messages))
@@ -112,7 +116,7 @@ class Links:
         self.loop = loop
         self.latest = latest
         self.asked = asked
-        self._greeting = greeting
+        self.greeting = greeting
         self._links: set[Link] = set()
         self._listener: socket.socket | None = None
 
@@ -124,10 +128,9 @@ class Links:
         self.loop.watch(listener.fileno(), lambda _: self._accept(listener))
 
     def add(self, connection: socket.socket) -> Link:
-        """Take over *connection* and greet it."""
+        """Take over *connection*, to be greeted; raises `OSError` if it cannot be watched."""
         link = Link(self, connection)
         self._links.add(link)
-        link.send(*self._greeting())
         return link
 
     def announce(self, topic: str) -> None:
@@ -151,4 +154,8 @@ class Links:
             connection, _ = listener.accept()
         except OSError:
             return
-        self.add(connection)
+        try:
+            self.add(connection).greet()
+        except OSError:
+            # The kernel watches no more for us: whoever knocks may come again, and the job goes on.
+            connection.close()

@@ -184,6 +184,7 @@ class Shim:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         # Whatever may fail comes before the program is executed; what fails after it must not undo it.
         self._links.listen("shim.sock")
+        link = self._links.add(self._control)
         stdout, stderr = self._pump.open_pipe(Kind.STDOUT), self._pump.open_pipe(Kind.STDERR)
         try:
             born = bring_to_life(self._spec, stdout=stdout, stderr=stderr)
@@ -199,7 +200,7 @@ class Shim:
             # On a disk that is full a job runs without, and has a record once there is room for the last one.
             if self._is_rehearsal:
                 raise
-        self._links.add(self._control)
+        link.greet()
         self._announced_status = self._job.status
         # Only now: the job should stay as likely a victim as it was. A program that was spawned still shares the memory
         # of its parent for a moment after the parent goes on, and to the kernel one memory has one score.

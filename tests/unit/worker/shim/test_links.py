@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ class Talker:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         self.peer.settimeout(5)
         self.link = self.links.add(ours)
+        self.link.greet()
 
     def latest(self, topic: str) -> dict[str, Any]:
         return {topic: self.value}
@@ -103,7 +106,7 @@ def test_whoever_left_is_forgotten(talker: Talker) -> None:
 def test_goodbye_leaves_open_what_is_to_be_kept(talker: Talker) -> None:
     kept, peer = socket.socketpair()
     with kept, peer:
-        talker.links.add(kept)
+        talker.links.add(kept).greet()
         talker.links.say_goodbye(keep=kept)
         kept.sendall(b"more")
         assert peer.recv(4096).endswith(b"more")
@@ -118,3 +121,22 @@ def test_goodbye_says_what_was_left_to_say(talker: Talker) -> None:
     talker.links.announce("status")
     talker.links.say_goodbye()
     assert talker.heard()[-1] == {"status": 1}
+
+
+def test_whoever_comes_in_and_cannot_be_watched_is_hung_up_on_and_the_others_stay(
+    talker: Talker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "shim.sock")
+    talker.links.listen(path)
+
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "as where fs.epoll.max_user_watches is reached")
+
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(path)
+        with monkeypatch.context() as patched:
+            patched.setattr(talker.loop, "watch", no_room)
+            talker.loop.turn()
+        assert peer.recv(1) == b""
+    talker.links.announce("output")
+    assert talker.heard()[-1] == {"output": 0}
