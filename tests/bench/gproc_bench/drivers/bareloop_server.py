@@ -10,7 +10,6 @@ from gproc_bench.drivers.asked import tell
 from gproc_bench.drivers.tls import Carried, server_context
 
 MESSAGE = 256 * 1024
-BURST = 112 * 1024  # what fits in two segments of the loopback interface
 
 
 def send(connection: Carried, path: str) -> None:
@@ -18,10 +17,9 @@ def send(connection: Carried, path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         offset = 0
-        while piece := memoryview(os.pread(descriptor, MESSAGE, offset)):
+        while piece := os.pread(descriptor, MESSAGE, offset):
             offset += len(piece)
-            for start in range(0, len(piece), BURST):
-                connection.send(piece[start : start + BURST])
+            connection.send(piece)
     finally:
         os.close(descriptor)
 

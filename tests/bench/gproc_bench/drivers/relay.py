@@ -1,4 +1,4 @@
-"""The two programs between a job and its reader, at their least: what a shim and a server must do with each line.
+"""The two programs between a job and its reader, at their least: what a shim and a server must do with each piece.
 
 ``keeper FILE``: standard input goes to the file; its new end is said on standard output, a Unix socket.
 ``server FILE CA CERT KEY``: for each end said on standard input, what is new in the file goes to one client over TLS.
@@ -6,22 +6,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import sys
 
 from gproc_bench.drivers.asked import tell
-from gproc_bench.drivers.tls import server_context
+from gproc_bench.drivers.tls import Carried, server_context
 
-PIECE = 65536
+PIECE = 256 * 1024
 
 
 def keeper(path: str) -> None:
     """Keep what comes until it ends; every byte is in the file before it is announced."""
     descriptor = os.open(path, os.O_WRONLY)
+    fcntl.fcntl(0, fcntl.F_SETPIPE_SZ, 1 << 20)
+    place = memoryview(bytearray(PIECE))
     end = 0
-    while piece := os.read(0, PIECE):
-        end += os.pwrite(descriptor, piece, end)
+    while count := os.readv(0, [place]):
+        end += os.pwrite(descriptor, place[:count], end)
         os.write(1, b"%d" % end)
 
 
@@ -32,12 +35,12 @@ def server(path: str, ca: str, cert: str, key: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         tell(f"port {listener.getsockname()[1]}")
         plain, _ = listener.accept()
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with context.wrap_socket(plain, server_side=True) as connection:
+    with plain:
+        connection = Carried(plain, context)
         start = 0
-        while said := os.read(0, PIECE):
+        while said := os.read(0, 64):
             end = int(said)
-            connection.sendall(os.pread(descriptor, end - start, start))
+            connection.send(os.pread(descriptor, end - start, start))
             start = end
 
 

@@ -15,9 +15,12 @@ from functools import partial
 
 from gproc_bench.contest import Contender, Sampler, Turn, contest
 from gproc_bench.delays import Delays
-from gproc_bench.measures._streams import ssh_stream
+from gproc_bench.drivers.counting import Arrivals
+from gproc_bench.drivers.tls import PIECE
+from gproc_bench.measures._streams import Work, ssh_stream
 from gproc_bench.measures.jobs import ASYNCSSH, asked
 from gproc_bench.measures.latency import SSH, complete, stamps
+from gproc_bench.measures.live import zeros
 from gproc_bench.measures.replay import cat
 from gproc_bench.measures.shim_memory import CONMON, mean_pss
 from gproc_bench.peers.fetchers import BARE_LOOP, python_pair
@@ -37,13 +40,14 @@ def floors(session: Session) -> Iterator[Row]:
     yield from _latency(session)
     yield from _calls(session)
     yield from _replay(session)
+    yield from _live(session)
     yield from _memory(session)
     yield from _write(session)
 
 
 def _latency(session: Session) -> Iterator[Row]:
     width = 32
-    field = [Contender("three loops", _relay), SSH]
+    field = [Contender("three loops", _relayed_lines), SSH]
     standings = contest(session, field, [width], session.rounds(full=3, quick=3))
     question = _question("latency p50", Unit.TIME, bytes_text, width)
     yield from compared(question, standings, ["three loops"], {"ssh": None})
@@ -63,6 +67,15 @@ def _replay(session: Session) -> Iterator[Row]:
     standings = contest(session, field, sizes, session.rounds(full=15, quick=3))
     question = _question("replay", Unit.THROUGHPUT, bytes_text, sizes[-1])
     yield from compared(question, standings, [BARE_LOOP.name], {"ssh": None})
+
+
+def _live(session: Session) -> Iterator[Row]:
+    sizes = session.choose(full=(64 * MIB, 512 * MIB), quick=(16 * MIB, 64 * MIB))
+    work = zeros(sizes[0])
+    field = [Contender("three loops", partial(_relayed_stream, work=work)), ssh_stream(work)]
+    standings = contest(session, field, sizes, session.rounds(full=11, quick=3))
+    question = _question("live", Unit.THROUGHPUT, bytes_text, sizes[-1])
+    yield from compared(question, standings, ["three loops"], {"ssh": None})
 
 
 def _memory(session: Session) -> Iterator[Row]:
@@ -91,14 +104,27 @@ def _question(label: str, unit: Unit, say_size: Callable[[float], str], deciding
     return Question(measure="floor", label=label, unit=unit, say_size=say_size, deciding_size=deciding_size)
 
 
-def _relay(session: Session, stack: ExitStack) -> Sampler:
+def _relayed_lines(session: Session, stack: ExitStack) -> Sampler:
     def sample(turn: Turn) -> Sequence[float]:
-        command, count = stamps(session, turn)
-        delays = Delays()
+        command, expected = stamps(session, turn)
+        delays, place = Delays(), memoryview(bytearray(PIECE))
         with relayed(session, command) as connection:
-            while piece := connection.recv(65536):
-                delays.add(piece, time.monotonic_ns())
-        return complete(delays.seconds, count)
+            while count := connection.receive_into(place):
+                delays.add(place[:count], time.monotonic_ns())
+        return complete(delays.seconds, expected)
+
+    return sample
+
+
+def _relayed_stream(session: Session, stack: ExitStack, work: Work) -> Sampler:
+    def sample(turn: Turn) -> Sequence[float]:
+        command, size, sha256 = work(turn.size)
+        place = memoryview(bytearray(PIECE))
+        with relayed(session, command) as connection:
+            arrivals = Arrivals(hashed=turn.is_warm_up)
+            while count := connection.receive_into(place):
+                arrivals.add(place[:count])
+        return seconds_of(arrivals.result(), size=size, sha256=sha256)
 
     return sample
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 
-from gproc_bench.drivers.tls import client_context
+from gproc_bench.drivers.tls import Carried, client_context
 from gproc_bench.processes import LineReader, end
 from gproc_bench.session import Session
 
@@ -17,7 +16,7 @@ __all__ = ["relayed"]
 
 
 @contextmanager
-def relayed(session: Session, command: Sequence[str]) -> Iterator[ssl.SSLSocket]:
+def relayed(session: Session, command: Sequence[str]) -> Iterator[Carried]:
     """Yield a connection on which the output of *command* arrives; the job starts when all others stand."""
     pki = session.pki
     path = session.directory("relay") / "output"
@@ -38,9 +37,9 @@ def relayed(session: Session, command: Sequence[str]) -> Iterator[ssl.SSLSocket]
         assert server.stdout is not None
         assert keeper.stdin is not None
         port = int(LineReader(server.stdout.fileno(), "relay server").until("port", 20).split()[1])
-        plain = socket.create_connection(("127.0.0.1", port), timeout=60)
+        plain = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
         context = client_context(str(pki.ca), str(pki.client_cert), str(pki.client_key))
-        connection = stack.enter_context(closing(context.wrap_socket(plain, server_hostname="localhost")))
+        connection = Carried(plain, context, server_hostname="localhost")
         with keeper.stdin as pipe:
             start(command, subprocess.DEVNULL, pipe.fileno())
         yield connection
