@@ -208,6 +208,8 @@ class Acceptor:
                 await self._secure(arrival.sock, self.ssl)
         except (OSError, EOFError) as error:
             self._log.write("handshake failed", str(error) or type(error).__name__, peer=arrival.peer)
+            # It leads to the transport, which knows the error: a circle, and all of TLS would wait for the collector.
+            error.__traceback__ = None
 
     async def _secure(self, sock: socket.socket, context: tls.SSLContext) -> None:
         limits = self._limits

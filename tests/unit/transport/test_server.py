@@ -28,6 +28,7 @@ from gproc.transport import (
     connection_of,
 )
 from gproc.transport.acceptor import listen
+from gproc.transport.secure import SecureTransport
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
@@ -426,3 +427,23 @@ async def test_a_request_whose_client_left_leaves_nothing_for_the_collector(
             await until(lambda: streams[0]() is None)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b""])
+async def test_a_handshake_that_fails_leaves_nothing_for_the_collector(serve: Any, until: Until, said: bytes) -> None:
+    serving = await serve()
+    gc.collect()
+    gc.disable()
+    try:
+        _, writer = await asyncio.open_connection("localhost", serving.server.port)
+        await until(lambda: bool(_transports()))
+        writer.write(said)
+        writer.write_eof()
+        await until(lambda: not _transports())
+        writer.close()
+    finally:
+        gc.enable()
+
+
+def _transports() -> list[object]:
+    return [each for each in gc.get_objects() if isinstance(each, SecureTransport)]
