@@ -196,6 +196,7 @@ class Acceptor:
     def _settled(self, arrival: _Arrival, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._pending.pop(arrival, None)
+        arrival.task = None  # one that was cancelled leads back here, and would wait for the collector, too
         if not arrival.is_taken:
             arrival.sock.close()
 

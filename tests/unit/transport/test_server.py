@@ -445,5 +445,21 @@ async def test_a_handshake_that_fails_leaves_nothing_for_the_collector(serve: An
         gc.enable()
 
 
+async def test_a_handshake_that_is_dropped_leaves_nothing_for_the_collector(serve: Any, until: Until) -> None:
+    serving = await serve(limits=TransportLimits(pending_handshakes=1))
+    gc.collect()
+    gc.disable()
+    try:
+        _, oldest = await asyncio.open_connection("localhost", serving.server.port)
+        await until(lambda: len(_transports()) == 1)
+        first = weakref.ref(_transports()[0])
+        _, newest = await asyncio.open_connection("localhost", serving.server.port)
+        await until(lambda: first() is None)
+        oldest.close()
+        newest.close()
+    finally:
+        gc.enable()
+
+
 def _transports() -> list[object]:
     return [each for each in gc.get_objects() if isinstance(each, SecureTransport)]
