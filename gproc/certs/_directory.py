@@ -113,20 +113,20 @@ class AuthorityDirectory:
 
     def publish(self, signer: Signer, register: Register, *, now: datetime) -> Register:
         """Write a new revocation list from *register*; return the register that knows of it, which is on disk, too."""
-        register = register.with_new_list(at=now - profiles.CLOCK_SKEW)
+        register = register.with_new_list(at=now - profiles.CLOCK_SKEW, now=now)
         self.save_register(register)
         replace_file(self.revocation_list, _sign_list(signer, register), PUBLIC)
         return register
 
-    def is_published(self, signer: Signer, register: Register) -> bool:
-        """Whether the revocation list is what *register* says, and is good for as long as the authority is."""
+    def is_published(self, signer: Signer, register: Register, *, now: datetime) -> bool:
+        """Whether the revocation list is what *register* says, and is good from *now* on, as long as the authority."""
         try:
             published = x509.load_pem_x509_crl(self.revocation_list.read_bytes())
             number = published.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         except (OSError, ValueError, x509.ExtensionNotFound):
             return False
         ends_together = published.next_update_utc == signer.certificate.not_valid_after_utc
-        return number == register.list_number and ends_together
+        return number == register.list_number and ends_together and published.last_update_utc <= now
 
     def add_authority_key(self, key: ec.EllipticCurvePrivateKey) -> None:
         """Write the key of a new authority; raises `FileExistsError` if there is one."""

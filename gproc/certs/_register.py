@@ -57,15 +57,16 @@ class Register:
         )
         return replace(self, entries=tuple(entries))
 
-    def with_new_list(self, *, at: datetime) -> Register:
+    def with_new_list(self, *, at: datetime, now: datetime) -> Register:
         """Return the register with its revocation list one further.
 
-        The time of the list is later than that of the one before, whatever the clock says: OpenSSL keeps the old
-        list in force when the new one is not later.
+        The time of the list is *at*, or later if it must be to be later than that of the one before: OpenSSL keeps the
+        old list in force when the new one is not later. But it is not later than *now*, as after many lists in a short
+        time, or a clock that was wrong: with a list of the future, OpenSSL refuses every client.
         """
         at = at.replace(microsecond=0)
-        if self.list_updated_at is not None:
-            at = max(at, self.list_updated_at + timedelta(seconds=1))
+        if self.list_updated_at is not None and (later := self.list_updated_at + timedelta(seconds=1)) <= now:
+            at = max(at, later)
         return replace(self, list_number=self.list_number + 1, list_updated_at=at)
 
     def issued_to(self, name: str) -> tuple[Entry, ...]:

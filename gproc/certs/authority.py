@@ -251,7 +251,7 @@ class Authority:
     def _caught_up(self, signer: Signer, now: datetime) -> Register:
         """Return the register, once ``crl.pem`` is what it says."""
         register = self._files.load_register()
-        if self._files.is_published(signer, register):
+        if self._files.is_published(signer, register, now=now):
             return register
         return self._files.publish(signer, register, now=now)
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -215,6 +216,20 @@ def test_every_revocation_list_has_a_higher_number_and_a_later_time(authority: A
         lists.append((list_number(authority), revocation_list(authority).last_update_utc))
     assert [number for number, _ in lists] == [1, 2, 3, 4]
     assert all(later > earlier for (_, earlier), (_, later) in pairwise(lists))
+
+
+@pytest.mark.parametrize(
+    "heal", [lambda a: a.revoke("alice"), lambda a: a.issue_client("bob")], ids=("revoke", "issue")
+)
+def test_a_list_that_was_made_with_a_clock_ahead_is_replaced_by_one_that_is_good_now(
+    authority: Authority, heal: Callable[[Authority], object]
+) -> None:
+    authority.issue_client("alice")
+    authority.revoke("alice", now=datetime.now(UTC) + timedelta(days=300))
+    assert revocation_list(authority).last_update_utc > datetime.now(UTC)
+    heal(authority)
+    assert revocation_list(authority).last_update_utc <= datetime.now(UTC)
+    assert len(revocation_list(authority)) == 1
 
 
 def test_the_revocation_list_is_good_as_long_as_the_authority(authority: Authority) -> None:
