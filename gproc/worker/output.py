@@ -73,7 +73,7 @@ async def _read(entry: Entry, cursor: OutputCursor, extent: Extent, tasks: Tasks
         except WouldBlockError:
             return await tasks.thread(partial(cursor.read, extent, at_most=at_most))
     except OSError as error:
-        raise InternalError(f"job {entry.id}: its output cannot be read: {error.strerror}") from error
+        raise _read_error(entry, error) from error
 
 
 def _open_cursor(entry: Entry, directory: Path, wanted: OutputRange) -> OutputCursor:
@@ -87,8 +87,16 @@ def _open_cursor(entry: Entry, directory: Path, wanted: OutputRange) -> OutputCu
         raise OffsetOutOfRange(
             f"offset {wanted.offset}: job {entry.id} is finished and wrote {entry.extent.end} bytes of output"
         )
-    cursor.seek(wanted, entry.extent)
+    try:
+        cursor.seek(wanted, entry.extent)
+    except OSError as error:
+        cursor.close()
+        raise _read_error(entry, error) from error
     return cursor
+
+
+def _read_error(entry: Entry, error: OSError) -> GprocError:
+    return InternalError(f"job {entry.id}: its output cannot be read: {error.strerror}")
 
 
 def _open_error(entry: Entry, error: OSError) -> GprocError:

@@ -302,6 +302,19 @@ async def test_d8_what_is_in_the_place_of_the_output_is_an_error_not_followed_an
     assert (await supervisor.wait(await supervisor.start("true"))).exit_code == 0
 
 
+@pytest.mark.parametrize(("name", "wanted"), [("index", OutputRange()), ("output", OutputRange(tail_lines=1))])
+async def test_d8_a_disk_that_fails_where_a_reader_is_to_begin_is_told_like_one_that_fails_later(
+    supervisor: Supervisor, state_dir: Path, name: str, wanted: OutputRange
+) -> None:
+    job_id = await shell(supervisor, "echo x")
+    await supervisor.wait(job_id)
+    file = state_dir / "jobs" / job_id / name
+    file.unlink()
+    file.mkdir()  # it can be opened, and not be read
+    with pytest.raises(InternalError, match="cannot be read"):
+        await anext(supervisor.watch_output(job_id, wanted))
+
+
 async def test_d9_readers_who_leave_are_forgotten_at_once(supervisor: Supervisor) -> None:
     job_id = await shell(supervisor, "echo ready; exec sleep 1000")
     await until_output(supervisor, job_id)
