@@ -221,7 +221,11 @@ class Acceptor:
             shutdown_timeout=limits.shutdown_timeout,
             server_side=True,
         )
-        await self._loop.connect_accepted_socket(lambda: secure, sock)
+        try:
+            await self._loop.connect_accepted_socket(lambda: secure, sock)
+        except asyncio.CancelledError:
+            secure.abort()  # uvloop tells it nothing
+            raise
         try:
             await secure.shake(limits.handshake_timeout)
         except OSError:

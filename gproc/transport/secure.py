@@ -212,8 +212,9 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
     def abort(self) -> None:
         """Drop the connection, and what waits to be sent."""
         self._state = _State.GONE
-        if self._pipe is not None:
-            self._pipe.abort()
+        pipe, self._pipe = self._pipe, None  # nothing more goes through it, and it may keep this for ever
+        if pipe is not None:
+            pipe.abort()
 
     # The states
 

@@ -9,7 +9,7 @@ import ssl
 import time
 import weakref
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -457,6 +457,31 @@ async def test_a_handshake_that_is_dropped_leaves_nothing_for_the_collector(serv
         await until(lambda: first() is None)
         oldest.close()
         newest.close()
+    finally:
+        gc.enable()
+
+
+def test_those_that_are_dropped_by_the_dozen_leave_nothing_for_the_collector_on_uvloop_either(
+    uvloop: Any, tls: Any, until: Until
+) -> None:
+    def come(crowd: ExitStack, port: int) -> None:
+        for _ in range(300):
+            crowd.enter_context(socket.create_connection(("localhost", port)))
+
+    async def serve() -> None:
+        server = HardenedServer([], limits=TransportLimits(pending_handshakes=16))
+        await server.start("localhost", 0, ssl=tls.server)
+        with ExitStack() as crowd:
+            await asyncio.to_thread(come, crowd, server.port)
+            await until(lambda: len(_transports()) <= 16)
+        server.close()
+        await server.wait_closed()
+
+    gc.collect()
+    gc.disable()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve())
     finally:
         gc.enable()
 
