@@ -121,7 +121,10 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a job used, from the kernel's accounting."""
+    """What a job used, from the kernel's accounting.
+
+    To the kernel, a program that is executed has used what its shim had: some 13 MB are the least that it tells.
+    """
 
     cpu_seconds: float = 0.0
     max_rss_bytes: int = 0
@@ -140,7 +143,7 @@ class JobStatus:
     labels: Mapping[str, str] = field(default_factory=dict)
     pid: int | None = None
     exit_code: int | None = None
-    """Set only if the job ended by itself."""
+    """Set only if its program exited, even if it did so because it was asked to; not if a signal killed it."""
     signal: str = ""
     """Name of the signal that ended it, as ``"SIGTERM"``; empty if none."""
     reason: str = ""
@@ -154,7 +157,7 @@ class JobStatus:
     stopped_by: str = ""
     usage: Usage | None = None
     limits: Mapping[str, str] = field(default_factory=dict)
-    """How each limit that was asked for is held: ``"enforced"`` or ``"unavailable: why"``."""
+    """How each limit that was asked for is held: ``"enforced"``, ``"enforced: how"`` or ``"unavailable: why"``."""
 
     @property
     def is_final(self) -> bool:
