@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Self
 
@@ -88,23 +88,18 @@ class Output:
     async def _follow(self) -> AsyncGenerator[Chunk | Gap, None]:
         try:
             while self._progress.end is None:
-                async with self._mending(), aclosing(self._one_stream()) as pieces:
-                    async for piece in pieces:
-                        self._persistence.progress()
-                        yield piece
+                try:
+                    async with aclosing(self._one_stream()) as pieces:
+                        async for piece in pieces:
+                            self._persistence.progress()
+                            yield piece
+                except Unavailable as error:
+                    await self._persistence.pause(error)
         except (Exception, asyncio.CancelledError):
             self._pieces = self._follow()  # this one is over, which would pass for the end of the output
             raise
         if self._on_status is not None:
             self._on_status(self._progress.end)
-
-    @asynccontextmanager
-    async def _mending(self) -> AsyncIterator[None]:
-        """Pause if the stream breaks; raise if it is not to be tried again."""
-        try:
-            yield
-        except Unavailable as error:
-            await self._persistence.pause(error)
 
     async def _one_stream(self) -> AsyncGenerator[Chunk | Gap, None]:
         """Yield pieces until the end; raise `Unavailable` if the stream is over without one."""
