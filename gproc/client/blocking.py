@@ -17,9 +17,10 @@ One client may be used from many threads.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
-from concurrent.futures import CancelledError, Future
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from signal import Signals
@@ -36,6 +37,7 @@ from gproc.model.job import arguments_of
 __all__ = ["Client", "Job", "Output"]
 
 _T = TypeVar("_T")
+_Work = Callable[[], Coroutine[Any, Any, _T]]
 
 
 class Client:
@@ -65,19 +67,20 @@ class Client:
 
     def close(self) -> None:
         """Close the connection and end the thread; jobs go on. Closing again does nothing."""
-        self._loop.close(self._client.aclose())
+        self._loop.close(self._client.aclose)
 
     def connect(self) -> None:
         """Be connected; raises `Unavailable` or `CertificateRefused`."""
-        self._loop.run(self._client.connect())
+        self._loop.run(self._client.connect)
 
     def start(self, command: str, args: Iterable[str] = (), **options: Any) -> Job:
         """Start a job; return it once the program was executed. *options* are those of `gproc.client.Client.start`."""
-        return Job(self._loop, self._loop.run(self._client.start(command, arguments_of(args), **options)))
+        words = arguments_of(args)
+        return Job(self._loop, self._loop.run(lambda: self._client.start(command, words, **options)))
 
     def submit(self, request: JobRequest) -> Job:
         """Do as `start`, with a `JobRequest`."""
-        return Job(self._loop, self._loop.run(self._client.submit(request)))
+        return Job(self._loop, self._loop.run(lambda: self._client.submit(request)))
 
     def job(self, job_id: str) -> Job:
         """Return the job with that id, without asking the server."""
@@ -85,27 +88,27 @@ class Client:
 
     def status(self, job_id: JobId) -> JobStatus:
         """Return the current status."""
-        return self._loop.run(self._client.status(job_id))
+        return self._loop.run(lambda: self._client.status(job_id))
 
     def wait(self, job_id: JobId, *, on_break: OnBreak | None = None) -> JobStatus:
         """Return the final status, once it is. *on_break* is told of each break, in the thread of the loop."""
-        return self._loop.run(self._client.wait(job_id, on_break=on_break))
+        return self._loop.run(lambda: self._client.wait(job_id, on_break=on_break))
 
     def stop(self, job_id: JobId, **options: Any) -> JobStatus:
         """Stop a job and all it started; return its final status. *options* are those of `gproc.client.Client.stop`."""
-        return self._loop.run(self._client.stop(job_id, **options))
+        return self._loop.run(lambda: self._client.stop(job_id, **options))
 
     def signal(self, job_id: JobId, signal: Signals | str) -> JobStatus:
         """Send a signal to a job's process group."""
-        return self._loop.run(self._client.signal(job_id, signal))
+        return self._loop.run(lambda: self._client.signal(job_id, signal))
 
     def remove(self, job_id: JobId) -> None:
         """Forget a finished job and its output."""
-        self._loop.run(self._client.remove(job_id))
+        self._loop.run(lambda: self._client.remove(job_id))
 
     def page(self, query: ListQuery) -> JobPage:
         """Return one page of the caller's own jobs, newest first."""
-        return self._loop.run(self._client.page(query))
+        return self._loop.run(lambda: self._client.page(query))
 
     def list(self, **filters: Any) -> Iterator[JobStatus]:
         """Return the caller's own jobs that pass every filter, newest first."""
@@ -146,23 +149,23 @@ class Job:
 
     def refresh(self) -> JobStatus:
         """Ask for the current status and return it."""
-        return self._loop.run(self._job.refresh())
+        return self._loop.run(self._job.refresh)
 
     def wait(self) -> JobStatus:
         """Return the final status, once it is."""
-        return self._loop.run(self._job.wait())
+        return self._loop.run(self._job.wait)
 
     def stop(self, *, signal: Signals | str | None = None, grace: timedelta | float | None = None) -> JobStatus:
         """Stop the job and all it started; return the final status."""
-        return self._loop.run(self._job.stop(signal=signal, grace=grace))
+        return self._loop.run(lambda: self._job.stop(signal=signal, grace=grace))
 
     def signal(self, signal: Signals | str) -> JobStatus:
         """Send a signal to the job's process group."""
-        return self._loop.run(self._job.signal(signal))
+        return self._loop.run(lambda: self._job.signal(signal))
 
     def remove(self) -> None:
         """Forget the finished job and its output."""
-        self._loop.run(self._job.remove())
+        self._loop.run(self._job.remove)
 
 
 class _Items(Generic[_T]):
@@ -177,7 +180,7 @@ class _Items(Generic[_T]):
         return self
 
     def __next__(self) -> _T:
-        item: _T | _End = self._loop.run(self._next_or_end())
+        item: _T | _End = self._loop.run(self._next_or_end)
         if isinstance(item, _End):
             raise StopIteration
         return item
@@ -191,10 +194,13 @@ class _Items(Generic[_T]):
         self.close()
 
     def close(self) -> None:
-        """Stop and tell the server; closing again does nothing."""
-        self._loop.run(self._aclose())
+        """Stop and tell the server; closing again, or after the client, does nothing."""
+        with suppress(Unavailable):
+            self._loop.run(self._aclose)
 
     async def _next_or_end(self) -> Any:
+        if self._next is not None and self._next.cancelling():
+            await asyncio.wait([self._next])  # its thread was interrupted
         self._next = asyncio.current_task()
         return await anext(self._items, _End())
 
@@ -241,6 +247,42 @@ class _End:
     """There are no more items."""
 
 
+class _Errand(Generic[_T]):
+    """Work that a thread gives to the loop, and waits for.
+
+    A `Future` of concurrent.futures would not do: a thread that is interrupted inside its methods may keep its lock,
+    for which the loop would then wait for ever.
+    """
+
+    def __init__(self, work: _Work[_T]) -> None:
+        self._work = work
+        self._is_under_way = threading.Lock()
+        self._is_under_way.acquire()
+        self._task: asyncio.Task[_T]
+
+    def begin(self) -> None:
+        """Do the work; called by the loop, as is `cancel`."""
+        self._task = asyncio.create_task(self._do())
+        self._task.add_done_callback(self._end)
+
+    def cancel(self) -> None:
+        """Break off the work."""
+        self._task.cancel()
+
+    def result(self) -> _T:
+        """Wait for the work, and return what it returned or raise what it raised; called by the thread."""
+        self._is_under_way.acquire()
+        return self._task.result()
+
+    async def _do(self) -> _T:
+        return await self._work()
+
+    def _end(self, task: asyncio.Task[_T]) -> None:
+        if not task.cancelled():
+            task.exception()  # looked at, should the thread have been interrupted
+        self._is_under_way.release()
+
+
 class _Loop:
     """An event loop in a thread of its own, from the first call until it is closed."""
 
@@ -249,48 +291,64 @@ class _Loop:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._is_closed = False
+        self._last: asyncio.Task[None] | None = None
+        self._process = os.getpid()
 
-    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Return what *work* returns; if this thread is interrupted meanwhile, *work* is cancelled.
+    def run(self, work: _Work[_T]) -> _T:
+        """Return what *work* returns, which is called by the loop; if this thread is interrupted, it is cancelled.
 
-        Raises `Unavailable` if the client, or what is iterated, is closed meanwhile.
+        Raises `Unavailable` if the client, or what is iterated, is closed, or was before.
         """
-        future = self._begin(work)
+        errand = _Errand(work)
+        loop = self._begin(errand)
         try:
-            return future.result()
-        except CancelledError:
+            return errand.result()
+        except asyncio.CancelledError:
             raise Unavailable("the client, or this iterator, was closed") from None
         except BaseException:
-            future.cancel()
+            with suppress(RuntimeError):  # the loop is closed by now
+                loop.call_soon_threadsafe(errand.cancel)
             raise
 
-    def close(self, last: Coroutine[Any, Any, None]) -> None:
-        """Do the *last* work, then end loop and thread."""
+    def close(self, last: _Work[None]) -> None:
+        """Do the *last* work, then end loop and thread; they end though this thread is interrupted meanwhile."""
+        if self._process != os.getpid():
+            return  # thread and connection are those of the process that this one was forked from
         with self._lock:
             self._is_closed = True
-            loop, thread = self._loop, self._thread
-            self._loop = None
-        if loop is None or thread is None:
-            last.close()
-            return
-        asyncio.run_coroutine_threadsafe(last, loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        if self._loop is not None and self._thread is not None:
+            with suppress(RuntimeError):  # it was closed before
+                self._loop.call_soon_threadsafe(self._end, self._loop, last)
+            self._thread.join()
 
-    def _begin(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
+    def _begin(self, errand: _Errand[Any]) -> asyncio.AbstractEventLoop:
+        if self._process != os.getpid():
+            raise RuntimeError("this client belongs to another process; make one for each")
         with self._lock:  # until it is begun: else the loop may end in between, and nobody would end the work
             if self._is_closed:
-                work.close()
-                raise RuntimeError("this client is closed; make a new one")
+                raise Unavailable("this client is closed; make a new one")
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=self._serve, args=(self._loop,), name="gproc-client", daemon=True
-                )
-                self._thread.start()
-            return asyncio.run_coroutine_threadsafe(work, self._loop)
+                self._loop, self._thread = self._open()
+            self._loop.call_soon_threadsafe(errand.begin)
+            return self._loop
+
+    def _open(self) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
+        """Return a loop and the thread that runs it; if this thread is interrupted meanwhile, both end."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=self._serve, args=(loop,), name="gproc-client", daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            loop.call_soon_threadsafe(loop.stop)
+            raise
+        return loop, thread
 
     @staticmethod
     def _serve(loop: asyncio.AbstractEventLoop) -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.get_loop().run_forever()
+
+    def _end(self, loop: asyncio.AbstractEventLoop, last: _Work[None]) -> None:
+        if self._last is None:
+            self._last = loop.create_task(last())
+            self._last.add_done_callback(lambda _: loop.stop())

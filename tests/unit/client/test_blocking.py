@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import multiprocessing
+import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeVar
 
 import pytest
@@ -114,7 +118,7 @@ async def test_closing_ends_the_thread(server: Any, alice: Any) -> None:
 
     client = await in_thread(script)
     assert "gproc-client" not in [thread.name for thread in threading.enumerate()]
-    with pytest.raises(RuntimeError, match="this client is closed"):
+    with pytest.raises(Unavailable, match="this client is closed"):
         client.connect()
 
 
@@ -177,3 +181,99 @@ async def test_an_iterator_is_closed_though_it_still_waits_for_an_item(server: A
     loop = asyncio.get_running_loop()
     assert [type(error) for error in await in_thread(script)] == [Unavailable]
     await asyncio.wait_for(server.streams_left.wait(), 5)
+
+
+async def test_an_iterator_may_be_closed_after_its_client(server: Any, alice: Any) -> None:
+    job_id = server.add((Stream.STDOUT, b"x"), state=JobState.RUNNING)
+
+    def script() -> None:
+        with connect(server, alice) as client:
+            output = client.output(job_id)
+            next(output)
+        output.close()
+
+    await in_thread(script)
+
+
+NOBODY = "localhost:1"
+QUICKLY = waiting.Patience(attempts=1)
+STEPS_INTO_CALLBACKS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@STEPS_INTO_CALLBACKS
+def test_a_client_is_of_use_at_once_wherever_a_call_was_interrupted(alice: Any) -> None:
+    for step in itertools.count():
+        with blocking.Client(NOBODY, **alice, patience=QUICKLY) as client:
+            assert fails_soon(client.connect)
+            was_interrupted = interrupt(client.connect, step)
+            assert fails_soon(client.connect)
+        if not was_interrupted:
+            break
+    assert step > 10
+
+
+@STEPS_INTO_CALLBACKS
+def test_a_close_ends_the_thread_wherever_one_before_was_interrupted(alice: Any) -> None:
+    for step in itertools.count():
+        client = blocking.Client(NOBODY, **alice, patience=QUICKLY)
+        assert fails_soon(client.connect)
+        was_interrupted = interrupt(client.close, step)
+        client.close()
+        assert [each.name for each in threading.enumerate() if each.name == "gproc-client" and each.is_alive()] == []
+        if not was_interrupted:
+            break
+    assert step > 10
+
+
+def interrupt(work: Callable[[], None], step: int) -> bool:
+    """Do *work*, with KeyboardInterrupt at one of the steps where Python looks for signals; return whether it came."""
+    steps = itertools.count()
+    was_interrupted = False
+
+    def look(_frame: FrameType, event: str, _arg: object) -> None:
+        nonlocal was_interrupted
+        if event in {"call", "c_return"} and next(steps) == step:
+            was_interrupted = True
+            raise KeyboardInterrupt
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        work()
+    except (KeyboardInterrupt, Unavailable):
+        pass
+    finally:
+        sys.setprofile(before)
+    return was_interrupted
+
+
+def fails_soon(connect: Callable[[], None]) -> bool:
+    errors: list[Unavailable] = []
+
+    def call() -> None:
+        try:
+            connect()
+        except Unavailable as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(5)
+    return errors != []
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")  # that is what this is about
+def test_a_forked_process_is_told_that_the_client_is_not_its_own(alice: Any) -> None:
+    client = blocking.Client(NOBODY, **alice, patience=QUICKLY)
+    assert fails_soon(client.connect)
+
+    def use() -> None:
+        with client, pytest.raises(RuntimeError, match="belongs to another process"):
+            client.connect()
+
+    child = multiprocessing.get_context("fork").Process(target=use)
+    child.start()
+    child.join(5)
+    assert child.exitcode == 0
+    assert fails_soon(client.connect)
+    client.close()
