@@ -73,11 +73,18 @@ class Attachment:
     async def find_out(self, entry: Entry) -> None:
         """Find out what became of a job whose shim hung up: it is final, lost, or to be adopted again."""
         give_up_at = time.monotonic() + _LOST_AFTER_SECONDS
+        is_over, problem, pause = False, "", _ASK_AGAIN_SECONDS
         while time.monotonic() < give_up_at:
-            if await self._is_over(entry) or await self._adopt_one(entry):
+            try:
+                is_over, problem = await self._is_over(entry), ""
+            except OSError as error:
+                # Want of descriptors or of disk says nothing about the job, and may last: make nothing up.
+                problem = f"what became of it cannot be found out and recorded now: {error.strerror}"
+                pause *= 2
+            if is_over or await self._adopt_one(entry):
                 return
-            await asyncio.sleep(_ASK_AGAIN_SECONDS)
-        self._tasks.own(self._keep_trying(entry))
+            await asyncio.sleep(pause)
+        self._tasks.own(self._keep_trying(entry, problem or MUTE))
 
     def _heard(self, entry: Entry, link: ShimLink) -> None:
         """Take over what a shim announced."""
@@ -107,17 +114,13 @@ class Attachment:
         self._changed(entry)
 
     async def _is_over(self, entry: Entry) -> bool:
-        """Whether the job is final, or lost, by what is written or can be proven."""
+        """Whether the job is final, or lost, by what is written or can be proven; raises `OSError`."""
         directory = self._state.job(entry.id)
         try:
             status = await self._tasks.thread(recovery.declare_lost, directory)
         except (FileNotFoundError, StateError) as error:
             _log.error("job record unreadable", extra={"job": entry.id, "reason": str(error)})
             status = replace(entry.status, state=JobState.LOST, reason=f"its record cannot be used: {error}")
-        except OSError as error:
-            # Want of descriptors or of disk says nothing about the job: ask again, and make nothing up.
-            _log.warning("job record not reached", extra={"job": entry.id, "reason": error.strerror})
-            return False
         if status is None:
             return False
         entry.extent = await self._tasks.thread(recovery.extent_of, directory, status)
@@ -138,11 +141,12 @@ class Attachment:
             link.close()
         return entry.link is not None or entry.status.is_final
 
-    async def _keep_trying(self, entry: Entry) -> None:
-        """Serve what is stored of a job whose shim lives and does not answer, until it does."""
-        entry.extent = await self._tasks.thread(recovery.extent_of, self._state.job(entry.id), entry.status)
-        entry.status = replace(entry.status, reason=MUTE)
+    async def _keep_trying(self, entry: Entry, problem: str) -> None:
+        """Serve what is stored of a job of which nothing can be learned now, until something can."""
+        with suppress(OSError):
+            entry.extent = await self._tasks.thread(recovery.extent_of, self._state.job(entry.id), entry.status)
+        entry.status = replace(entry.status, reason=problem)
         self._changed(entry)
-        _log.warning("shim does not answer", extra={"job": entry.id})
+        _log.warning("job not reached", extra={"job": entry.id, "reason": problem})
         await asyncio.sleep(_LOST_AFTER_SECONDS)
         await self.find_out(entry)

@@ -121,11 +121,11 @@ def pending_status(spec: JobSpec) -> JobStatus:
 
 
 def extent_of(directory: Path, status: JobStatus) -> Extent:
-    """Return how far the stored output of a job goes."""
+    """Return how far the stored output of a job goes; raises `OSError` if that cannot be seen now."""
     try:
         with opened(directory) as fd:
             return stored_extent(dir_fd=fd, end=status.output_bytes if status.is_final else None)
-    except OSError:
+    except FileNotFoundError:
         return Extent(status.output_bytes, 0)
 
 

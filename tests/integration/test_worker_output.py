@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from gproc_support.processes import living, open_descriptors
-from gproc_support.supervision import NO_RESERVE, output_of, shell, supervised, until_output
+from gproc_support.supervision import NO_RESERVE, output_of, shell, shim_pid, supervised, until_output
 from gproc_support.waiting import eventually, soon
 
 from gproc.errors import InternalError, JobNotFound, OffsetOutOfRange, QuotaExceeded
@@ -260,6 +261,21 @@ async def test_d7_a_final_status_for_which_there_is_no_room_is_told_by_the_next_
         told = supervisor.status(job_id)
         (small_disk / "filler").unlink()
     assert told == ended
+
+
+async def test_d7_a_job_that_cannot_be_recorded_as_lost_for_want_of_room_says_so_and_does_not_fill_the_log(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gproc.worker.attachment._LOST_AFTER_SECONDS", 0.5)
+    async with supervised(small_disk / "state") as supervisor:
+        job_id = await shell(supervisor, "exec sleep 1000")
+        fill(small_disk)
+        os.kill(shim_pid(small_disk / "state", job_id), signal.SIGKILL)
+        await eventually(lambda: "No space left on device" in supervisor.status(job_id).reason, within=5)
+        assert supervisor.status(job_id).state is JobState.RUNNING
+        assert len(caplog.records) == 1
+        (small_disk / "filler").unlink()
+        assert (await asyncio.wait_for(supervisor.wait(job_id), 10)).state is JobState.LOST
 
 
 async def test_d7_the_reserve_of_the_disk_is_left_to_others(small_disk: Path) -> None:

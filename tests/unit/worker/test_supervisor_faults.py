@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from gproc.errors import InvalidArgument, JobNotFound, Unavailable
-from gproc.model import JobRequest, JobState
+from gproc.model import JobRequest, JobState, JobStatus
 from gproc.store.retention import Retention
-from gproc.worker import Supervisor, SupervisorSettings
+from gproc.store.writer import Extent
+from gproc.worker import Supervisor, SupervisorSettings, recovery
+from gproc.worker.holder import holder_of_lock
 
 
 @pytest.fixture
@@ -68,6 +70,26 @@ async def test_want_of_descriptors_makes_no_job_lost(supervisor: Supervisor) -> 
         assert supervisor.status(job).state is JobState.RUNNING
     await until(lambda: entry.link)
     assert (await supervisor.stop(job)).state is JobState.STOPPED
+
+
+async def test_want_of_descriptors_hides_no_output_of_a_job_that_is_found_lost(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = recovery.extent_of
+
+    def extent_of(directory: Path, status: JobStatus) -> Extent:
+        monkeypatch.setattr(recovery, "extent_of", seen)
+        with no_more_descriptors():
+            return seen(directory, status)
+
+    monkeypatch.setattr(recovery, "extent_of", extent_of)
+    job = await supervisor.start("sh", ["-c", "echo said; exec sleep 60"])
+    await until(lambda: supervisor.status(job).output_bytes)
+    shim = holder_of_lock(supervisor._state.job(job) / "spec.json")
+    assert shim is not None
+    os.kill(shim, signal.SIGKILL)
+    assert (await supervisor.wait(job)).state is JobState.LOST
+    assert await supervisor.get_output(job) == b"said\n"
 
 
 async def test_a_reader_for_whom_there_is_no_descriptor_is_told_to_try_again(supervisor: Supervisor) -> None:
