@@ -87,6 +87,10 @@ def _set_aside(state: StateDirectory, job_id: JobId, error: Exception) -> None:
     if isinstance(error, FileNotFoundError) and not may_have_run(state.job(job_id)):
         state.delete(job_id)
         return
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        # The disk may do better at the next start, and a shim that lives is only found again where its job was.
+        _log.error("job left out", extra={"job": job_id, "reason": str(error)})
+        return
     try:
         where = state.set_aside(job_id)
     except OSError as problem:

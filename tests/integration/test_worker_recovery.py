@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -327,6 +328,25 @@ async def test_e6_a_running_job_whose_status_is_damaged_is_found_by_its_shim(sta
     async with supervised(state_dir) as supervisor:
         assert supervisor.status(started.id).pid == started.pid
         assert supervisor.status(started.id).state is JobState.RUNNING
+
+
+async def test_e6_a_running_job_that_a_failing_disk_hides_is_found_at_the_next_start(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Supervisor(state_dir, NO_RESERVE) as supervisor:
+        job_id = await shell(supervisor, "echo ready; exec sleep 1000")
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gproc.worker.recovery.read_record", fail)
+        async with Supervisor(state_dir, NO_RESERVE) as supervisor:
+            assert supervisor.list().jobs == ()
+    assert [record.getMessage() for record in caplog.records] == ["job left out"]
+    async with supervised(state_dir) as supervisor:
+        assert supervisor.status(job_id).state is JobState.RUNNING
+        assert (await supervisor.stop(job_id)).state is JobState.STOPPED
 
 
 async def test_e6_strange_things_among_the_jobs_are_no_jobs(state_dir: Path) -> None:
