@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -110,7 +110,7 @@ class Client:
         """Return one page of the caller's own jobs, newest first."""
         return self._loop.run(lambda: self._client.page(query))
 
-    def list(self, **filters: Any) -> Iterator[JobStatus]:
+    def list(self, **filters: Any) -> _Items[JobStatus]:
         """Return the caller's own jobs that pass every filter, newest first."""
         return _Items(self._loop, self._client.list(**filters))
 

@@ -95,7 +95,7 @@ class Client:
 
     async def connect(self) -> None:
         """Be connected; raises `Unavailable` or `CertificateRefused` at once, without trying again."""
-        await self._connection.connect()
+        await self._connection.connect(seconds=self._timeout)
 
     async def start(
         self,

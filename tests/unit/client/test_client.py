@@ -199,6 +199,13 @@ async def test_a_server_that_does_not_answer_in_time_is_given_up(server: Any, al
             await client.status(server.add())
 
 
+async def test_connecting_takes_no_longer_than_the_timeout(alice: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with Client(f"127.0.0.1:{silent.getsockname()[1]}", **alice, timeout=0.1) as client, asyncio.timeout(5):
+            with pytest.raises(Unavailable, match=r"no connection within 0\.1 s"):
+                await client.connect()
+
+
 @pytest.mark.parametrize("name", ["status", "remove"])
 async def test_no_call_takes_longer_than_its_timeout_though_all_wait_for_one_connection(
     server: Any, alice: Any, name: str
