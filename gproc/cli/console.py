@@ -36,8 +36,9 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def can_redraw(stream: TextIO) -> bool:
-    """Whether *stream* is a terminal on which something can be drawn over what is there."""
-    return is_terminal(stream) and os.environ.get("TERM") not in ("dumb", "unknown")
+    """Whether *stream* is a terminal on which something can be drawn over what is there, borders among it."""
+    has_borders = (stream.encoding or "").lower().replace("-", "") == "utf8"
+    return is_terminal(stream) and has_borders and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def has_colour(stream: TextIO) -> bool:
@@ -53,7 +54,8 @@ def make_console(stream: TextIO | None = None) -> Console:
     return Console(
         file=target,
         color_system="auto" if has_colour(target) else None,
-        force_terminal=None if is_terminal(target) else False,
+        force_terminal=is_terminal(target),  # rich has variables of its own for both
+        force_interactive=can_redraw(target),
         highlight=False,
         markup=False,
         emoji=False,

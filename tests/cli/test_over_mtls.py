@@ -602,12 +602,23 @@ def test_watch_shows_panes_and_sums_up(alice: Cli) -> None:
     assert watch.exitstatus == 0
 
 
-def test_watch_prints_lines_on_a_terminal_that_cannot_draw(alice: Cli) -> None:
+@pytest.mark.parametrize("poor", [{"TERM": "dumb"}, {"NO_COLOR": "1", "PYTHONIOENCODING": "ascii"}], ids="-".join)
+def test_watch_prints_lines_on_a_terminal_that_cannot_draw(alice: Cli, poor: dict[str, str]) -> None:
     job = alice.start("-n", "plain", "sh", "-c", "echo hello; sleep 0.5")
-    watch = alice.having(TERM="dumb").terminal("watch", job)
+    watch = alice.having(**poor).terminal("watch", job)
     watch.expect(pexpect.EOF)
     assert "plain | hello\r\n" in watch.before
     assert "\x1b" not in watch.before
+
+
+@pytest.mark.parametrize("variable", ["TTY_COMPATIBLE", "TTY_INTERACTIVE"])
+def test_watch_draws_on_a_terminal_whatever_the_variables_of_a_library_say(alice: Cli, variable: str) -> None:
+    job = alice.start("sh", "-c", "echo hello; sleep 60")
+    watch = alice.having(**{variable: "0"}).terminal("watch", job)
+    watch.expect_exact("\x1b[?1049h")
+    watch.expect_exact("hello  ")
+    alice("stop", job)
+    watch.expect(pexpect.EOF)
 
 
 def test_a_watch_that_is_stopped_gives_the_terminal_back_until_it_goes_on(alice: Cli) -> None:
