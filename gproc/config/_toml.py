@@ -12,6 +12,8 @@ from gproc.model.units import parse_duration, parse_size
 
 Value = TypeVar("Value")
 
+_COUNT_MAX, _SIZE_MAX = (1 << 31) - 1, (1 << 63) - 1
+
 
 def read_file(path: Path, *, missing_is_empty: bool) -> dict[str, Any]:
     """Return the document in the file."""
@@ -70,23 +72,23 @@ def patterns(value: object, source: object, where: str) -> tuple[str, ...]:
     return tuple(text(pattern, source, where) for pattern in value)
 
 
-def count(value: object, source: object, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigError(f"{source}: {where}: must be a whole number, 0 or more")
+def count(value: object, source: object, where: str, *, most: int = _COUNT_MAX) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ConfigError(f"{source}: {where}: must be a whole number from 0 to {most}")
     return value
 
 
 def size(value: object, source: object, where: str) -> int:
     if isinstance(value, str):
         return _worded(parse_size, value, source, where)
-    return count(value, source, where)
+    return count(value, source, where, most=_SIZE_MAX)
 
 
 def duration(value: object, source: object, where: str) -> timedelta:
     if isinstance(value, str):
         return _worded(parse_duration, value, source, where)
     try:
-        return timedelta(seconds=count(value, source, where))
+        return timedelta(seconds=count(value, source, where, most=_SIZE_MAX))
     except OverflowError as error:
         raise ConfigError(f"{source}: {where}: is longer than can be counted") from error
 
