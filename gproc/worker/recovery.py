@@ -87,8 +87,8 @@ def _set_aside(state: StateDirectory, job_id: JobId, error: Exception) -> None:
     if isinstance(error, FileNotFoundError) and not may_have_run(state.job(job_id)):
         state.delete(job_id)
         return
-    if isinstance(error, OSError) and error.errno == errno.EIO:
-        # The disk may do better at the next start, and a shim that lives is only found again where its job was.
+    if isinstance(error, NewerRecordError) or (isinstance(error, OSError) and error.errno == errno.EIO):
+        # A newer version, or the disk at the next start, may do better; and a shim that lives is found where its job is.
         _log.error("job left out", extra={"job": job_id, "reason": str(error)})
         return
     try:

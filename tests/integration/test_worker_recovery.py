@@ -252,7 +252,6 @@ async def test_e9_a_stop_that_a_frozen_shim_did_not_hear_happens_when_it_goes_on
 DAMAGE = {
     "empty": b"",
     "torn": encode({"id": "x"})[:20],
-    "newer": encode({"id": "x"}).replace(b'{"gproc":1', b'{"gproc":2'),
     "another record": encode({"id": "x"}),
     "a list": encode([]),  # type: ignore[arg-type]  # what is tested
     "not text": b"\xff" * 100,
@@ -280,7 +279,7 @@ async def test_e6_a_job_whose_records_are_damaged_is_set_aside_and_logged_once_a
     assert (state_dir / "set-aside" / bad / "output").read_bytes() == b"x\n"
 
 
-@pytest.mark.parametrize("damage", [damage for damage in DAMAGE if damage != "newer"])
+@pytest.mark.parametrize("damage", DAMAGE)
 async def test_e6_a_finished_job_whose_first_record_is_damaged_is_served_from_its_last(
     state_dir: Path, damage: str
 ) -> None:
@@ -346,6 +345,22 @@ async def test_e6_a_running_job_that_a_failing_disk_hides_is_found_at_the_next_s
     assert [record.getMessage() for record in caplog.records] == ["job left out"]
     async with supervised(state_dir) as supervisor:
         assert supervisor.status(job_id).state is JobState.RUNNING
+        assert (await supervisor.stop(job_id)).state is JobState.STOPPED
+
+
+async def test_e6_a_running_job_of_a_newer_version_is_left_for_that_version(
+    state_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Supervisor(state_dir, NO_RESERVE) as supervisor:
+        job_id = await shell(supervisor, "exec sleep 1000")
+    with (state_dir / "jobs" / job_id / "spec.json").open("r+b", buffering=0) as file:
+        file.write(b'{"gproc":2')
+        async with Supervisor(state_dir, NO_RESERVE) as supervisor:
+            assert supervisor.list().jobs == ()
+        assert [record.getMessage() for record in caplog.records] == ["job left out"]
+        file.seek(0)
+        file.write(b'{"gproc":1')  # what we can read is read again by a version that can
+    async with supervised(state_dir) as supervisor:
         assert (await supervisor.stop(job_id)).state is JobState.STOPPED
 
 
