@@ -88,7 +88,7 @@ def _set_aside(state: StateDirectory, job_id: JobId, error: Exception) -> None:
         state.delete(job_id)
         return
     if isinstance(error, NewerRecordError) or (isinstance(error, OSError) and error.errno == errno.EIO):
-        # A newer version, or the disk at the next start, may do better; and a shim that lives is found where its job is.
+        # A newer version, or the disk at the next start, may do better; a shim that lives is found where its job is.
         _log.error("job left out", extra={"job": job_id, "reason": str(error)})
         return
     try:
