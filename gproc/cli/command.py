@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
+    "CONTEXT",
     "COUNT",
     "CPUS",
     "DIRECTORY",
@@ -23,10 +24,13 @@ __all__ = [
     "DURATION",
     "FILE",
     "FILE_PATH",
+    "JOB",
     "JSON_OPTION",
     "OFFSET",
     "ONE_OR_MORE",
     "OPEN_FILES",
+    "REQUEST",
+    "SERVER",
     "SIGNAL",
     "SIZE",
     "Command",
@@ -160,16 +164,27 @@ class _Within(click.ParamType[Any]):
         return number
 
 
-class _Place(click.ParamType[Any]):
-    """A file or directory: never the empty string, which would mean the current directory, or nothing at all."""
+class _Said(click.ParamType[Any]):
+    """A text that is not empty: an empty one, as of an unset variable, would mean something that nobody said."""
 
-    def __init__(self, name: str, *, as_path: bool) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self._as_path = as_path
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str) and not value:
             self.fail(f"must not be empty; name a {self.name}.", param, ctx)
+        return value
+
+
+class _Place(_Said):
+    """A file or directory."""
+
+    def __init__(self, name: str, *, as_path: bool) -> None:
+        super().__init__(name)
+        self._as_path = as_path
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        value = super().convert(value, param, ctx)
         if not self._as_path or not isinstance(value, str):
             return value
         from pathlib import Path
@@ -190,6 +205,7 @@ COUNT, ONE_OR_MORE, OFFSET = (
     _Within(click.INT, *span) for span in ((0, _COUNT_MAX), (1, _COUNT_MAX), (0, _OFFSET_MAX))
 )
 OPEN_FILES = _Within(click.INT, 3, _COUNT_MAX)
+CONTEXT, JOB, REQUEST, SERVER = _Said("context"), _Said("job"), _Said("request"), _Said("server")
 FILE, DIRECTORY = _Place("file", as_path=False), _Place("directory", as_path=False)
 FILE_PATH, DIRECTORY_PATH = _Place("file", as_path=True), _Place("directory", as_path=True)
 

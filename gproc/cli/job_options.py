@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gproc.cli.command import CPUS, DIRECTORY, DURATION, ONE_OR_MORE, OPEN_FILES, SIGNAL, SIZE, job_command_arguments
+from gproc.cli.command import (
+    CPUS,
+    DIRECTORY,
+    DURATION,
+    ONE_OR_MORE,
+    OPEN_FILES,
+    REQUEST,
+    SIGNAL,
+    SIZE,
+    job_command_arguments,
+)
 
 if TYPE_CHECKING:
     from gproc.model import JobRequest
@@ -30,7 +40,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--processes", type=ONE_OR_MORE, metavar="N", help="Limit processes and threads."),
     click.option("--open-files", type=OPEN_FILES, metavar="N", help="Limit open files of each process."),
     click.option("--output-limit", type=SIZE, help="Keep at most this much output, as 1G."),
-    click.option("--request-id", metavar="ID", default="", help="The same ID never starts a second job."),
+    click.option("--request-id", metavar="ID", type=REQUEST, help="The same ID never starts a second job."),
 )
 
 
@@ -70,7 +80,7 @@ def job_request(program: str, args: Sequence[str], options: Mapping[str, Any]) -
         working_directory=options["directory"] or "",
         name=options["name"],
         labels=pairs(options["labels"], "--label"),
-        request_id=options["request_id"],
+        request_id=options["request_id"] or "",
         timeout=options["timeout"] if options["timeout"] != timedelta(0) else None,
         stop=StopPolicy(**{name: value for name, value in policy.items() if value is not None}),
         limits=Limits(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gproc.cli.command import FILE, Group, complete_contexts
+from gproc.cli.command import CONTEXT, FILE, SERVER, Group, complete_contexts
 from gproc.cli.commands import SECTIONS, VERBS
 from gproc.cli.console import error_line, show_place
 
@@ -100,7 +100,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Each setting is taken from its option, else from the environment, else from the context.",
 )
-@click.option("--addr", metavar="HOST:PORT", help="The server.  [GPROC_ADDR]")
+@click.option("--addr", metavar="HOST:PORT", type=SERVER, help="The server.  [GPROC_ADDR]")
 @click.option("--cacert", metavar="FILE", type=FILE, help="Certificate of the authority to trust.  [GPROC_CACERT]")
 @click.option(
     "--cert", metavar="FILE", type=FILE, help="Your certificate; its common name is who you are.  [GPROC_CERT]"
@@ -109,6 +109,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
 @click.option(
     "--context",
     metavar="NAME",
+    type=CONTEXT,
     shell_complete=complete_contexts,
     help="Settings remembered under this name.  [GPROC_CONTEXT]",
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gproc.cli.command import FILE, JSON_OPTION, Group, complete_contexts
+from gproc.cli.command import FILE, JSON_OPTION, SERVER, Group, complete_contexts
 from gproc.cli.console import note, paint
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def command() -> None:
 
 @command.command("add")
 @_NAME
-@click.option("--addr", metavar="HOST:PORT", help="The server.")
+@click.option("--addr", metavar="HOST:PORT", type=SERVER, help="The server.")
 @click.option("--cacert", metavar="FILE", type=FILE, help="Certificate of the authority to trust.")
 @click.option("--cert", metavar="FILE", type=FILE, help="Your certificate.")
 @click.option("--key", metavar="FILE", type=FILE, help="The key of your certificate.")

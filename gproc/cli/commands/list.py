@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gproc.cli.command import JSON_OPTION, ONE_OR_MORE, Command
+from gproc.cli.command import JOB, JSON_OPTION, ONE_OR_MORE, Command
 from gproc.cli.console import note
 from gproc.cli.job_options import pairs
 from gproc.cli.session import with_client
@@ -25,7 +25,7 @@ _STATES = ("pending", "running", "stopping", "exited", "signaled", "stopped", "t
 @click.option("--state", "states", multiple=True, type=click.Choice(_STATES), metavar="STATE", help="Only this state.")
 @click.option("--running", is_flag=True, help="Only jobs that have not ended.")
 @click.option("--label", "labels", metavar="K=V", multiple=True, help="Only jobs with this label.")
-@click.option("--name", metavar="NAME", default="", help="Only jobs with this name.")
+@click.option("--name", metavar="NAME", type=JOB, help="Only jobs with this name.")
 @click.option("--limit", type=ONE_OR_MORE, metavar="N", help="The newest N (100).")
 @click.option("-a", "--all", "everything", is_flag=True, help="All of them, however many.")
 @JSON_OPTION
@@ -63,7 +63,7 @@ async def _ask(client: Client, query: dict[str, Any], limit: int | None) -> list
     return jobs
 
 
-def _query(*, states: tuple[str, ...], running: bool, labels: tuple[str, ...], name: str) -> dict[str, Any]:
+def _query(*, states: tuple[str, ...], running: bool, labels: tuple[str, ...], name: str | None) -> dict[str, Any]:
     from gproc.model import LIVE_STATES, JobState
 
     wanted = {JobState(state) for state in states}
@@ -72,4 +72,4 @@ def _query(*, states: tuple[str, ...], running: bool, labels: tuple[str, ...], n
             over = next(state for state in states if JobState(state) not in LIVE_STATES)
             raise click.UsageError(f"--running and --state {over}: no job is both; give one of them")
         wanted = wanted or set(LIVE_STATES)
-    return {"states": frozenset(wanted), "labels": pairs(labels, "--label"), "name": name}
+    return {"states": frozenset(wanted), "labels": pairs(labels, "--label"), "name": name or ""}
