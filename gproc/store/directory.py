@@ -10,16 +10,17 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from gproc.errors import StateError
-from gproc.model import JobId
+from gproc.model.ids import JobId, is_job_id
 
 __all__ = ["StateDirectory", "opened"]
 
@@ -68,8 +69,9 @@ class StateDirectory:
         return self.jobs / job_id
 
     def job_ids(self) -> list[JobId]:
-        """Return the names of all job directories, the oldest first."""
-        return sorted(entry.name for entry in os.scandir(self.jobs) if entry.is_dir(follow_symlinks=False))
+        """Return the names of all job directories, the oldest first; what has another name is none of ours."""
+        entries = os.scandir(self.jobs)
+        return sorted(entry.name for entry in entries if is_job_id(entry.name) and entry.is_dir(follow_symlinks=False))
 
     def set_aside(self, job_id: JobId) -> Path:
         """Move a job that cannot be read out of the way; return where it is now."""
@@ -84,13 +86,18 @@ class StateDirectory:
         """Delete the directory of a job; those who have its files open can read on.
 
         The job is gone in one step, for which no descriptor is needed. If its files cannot be deleted now, or the
-        server ends meanwhile, the next `open` deletes them.
+        server ends meanwhile, the next `open` deletes them. Raises `OSError` if the job cannot be deleted.
         """
-        with suppress(OSError):
+        try:
             self._deleted.mkdir(mode=0o700, exist_ok=True)
             self.job(job_id).rename(self._deleted / job_id)
-        for path in (self._deleted / job_id, self.job(job_id)):
-            shutil.rmtree(path, ignore_errors=True)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            shutil.rmtree(self.job(job_id))  # to delete takes no room, only the other place does
+        shutil.rmtree(self._deleted / job_id, ignore_errors=True)
 
     def _check(self) -> None:
         about = self.path.lstat()

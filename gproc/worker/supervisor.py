@@ -247,7 +247,8 @@ class Supervisor:
         entry.failure = error
         entry.status = replace(entry.status, state=JobState.LOST)
         self._changed(entry)
-        await self._tasks.thread(self._state.delete, entry.id)
+        with suppress(OSError):  # then it is deleted at the next start, where it is found again
+            await self._tasks.thread(self._state.delete, entry.id)
 
     # Asking
 
@@ -364,13 +365,18 @@ class Supervisor:
     async def remove(self, job_id: JobId, *, owner: Identity | None = None) -> None:
         """Forget a finished job and delete its output; raise `JobRunning` if it is not finished.
 
-        Those who are reading its output can read it to the end.
+        Those who are reading its output can read it to the end. Raises `InternalError` if its files cannot be deleted;
+        then it is not forgotten, either.
         """
         entry = self._registry.get(job_id, owner)
         if not entry.status.is_final:
             raise JobRunning(f"job {job_id}: is {entry.status.state.value}; stop it first with `gproc stop {job_id}`")
         self._registry.discard(entry)
-        await self._tasks.thread(self._state.delete, job_id)
+        try:
+            await self._tasks.thread(self._state.delete, job_id)
+        except OSError as error:
+            self._registry.add(entry)
+            raise InternalError(f"job {job_id}: its files cannot be deleted: {error.strerror}") from error
 
     async def _stop_unreachable(self, entry: Entry, asked: Mapping[str, object]) -> bool:
         """Whether the shim of *entry* could only be told by a signal to stop its job, and was."""
@@ -461,10 +467,13 @@ class Supervisor:
     async def _retain(self) -> None:
         statuses = [entry.status for entry in self._registry]
         for job_id in expired(statuses, self._settings.retention, now=datetime.now(UTC)):
-            # Its owner may have removed it since.
-            with suppress(JobNotFound):
+            try:
                 await self.remove(job_id)
                 _log.info("job expired", extra={"job": job_id})
+            except JobNotFound:
+                pass  # its owner has removed it since
+            except InternalError as error:
+                _log.error("job not removed", extra={"job": job_id, "reason": str(error)})
 
     async def _close(self) -> None:
         await self._tasks.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gproc.errors import StateError
+from gproc.model.ids import make_job_id
 from gproc.store.directory import StateDirectory, opened
 from gproc.testing.faults import few_descriptors
 
@@ -64,11 +65,13 @@ def test_i6_what_is_no_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_jobs_are_listed_from_the_oldest_on_and_files_are_none(state: StateDirectory) -> None:
-    for name in ("b", "a", "c"):
-        state.job(name).mkdir()
+    jobs = [make_job_id(milliseconds=now, chance=0) for now in (1, 2, 3, 4)]
+    for job_id in (jobs[1], jobs[0], jobs[2]):
+        state.job(job_id).mkdir()
     (state.jobs / "file").touch()
-    (state.jobs / "link").symlink_to("a")
-    assert state.job_ids() == ["a", "b", "c"]
+    (state.jobs / jobs[3]).symlink_to(jobs[0])
+    (state.jobs / "lost+found").mkdir()
+    assert state.job_ids() == jobs[:3]
 
 
 def test_a_job_that_is_set_aside_twice_is_there_once(state: StateDirectory) -> None:

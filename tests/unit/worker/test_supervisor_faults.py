@@ -4,14 +4,16 @@ import asyncio
 import os
 import resource
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from gproc_support.supervision import output_of
 
-from gproc.errors import InvalidArgument, JobNotFound, Unavailable
+from gproc.errors import InternalError, InvalidArgument, JobNotFound, Unavailable
 from gproc.model import JobRequest, JobState, JobStatus
 from gproc.store.retention import Retention
 from gproc.store.writer import Extent
@@ -38,6 +40,22 @@ def no_more_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+@contextmanager
+def frozen(directory: Path) -> Iterator[None]:
+    """Have nothing made or deleted in *directory*, and where that is possible by root neither."""
+    if os.geteuid() == 0:
+        if subprocess.run(["chattr", "+i", directory], check=False).returncode:
+            pytest.skip("nothing keeps root from deleting here")
+        release = ["chattr", "-i", str(directory)]
+    else:
+        directory.chmod(0o500)
+        release = ["chmod", "700", str(directory)]
+    try:
+        yield
+    finally:
+        subprocess.run(release, check=True)
+
+
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110
@@ -49,6 +67,19 @@ async def test_retention_goes_on_when_an_owner_removes_a_job_first(supervisor: S
     for job in jobs:
         await supervisor.wait(job)
     await asyncio.gather(supervisor._retain(), supervisor.remove(jobs[1]))
+    assert supervisor.list().jobs == ()
+
+
+async def test_a_job_whose_files_cannot_be_deleted_is_not_forgotten(supervisor: Supervisor, tmp_path: Path) -> None:
+    job = await supervisor.start("echo", ["all of it"])
+    await supervisor.wait(job)
+    with frozen(tmp_path / "state" / "jobs"):
+        with pytest.raises(InternalError, match="cannot be deleted"):
+            await supervisor.remove(job)
+        await supervisor._retain()
+        assert [status.id for status in supervisor.list().jobs] == [job]
+        assert await output_of(supervisor, job) == b"all of it\n"
+    await supervisor.remove(job)
     assert supervisor.list().jobs == ()
 
 
