@@ -142,6 +142,12 @@ def test_certificates_on_a_terminal(matches_snapshot: Check, width: int) -> None
     matches_snapshot(f"certs-{width}", printed(certificate_table(CERTIFICATES, now=NOW), width))
 
 
+@pytest.mark.parametrize("width", [20, 40])
+def test_names_of_certificates_are_whole_where_there_is_little_room(width: int) -> None:
+    lines = printed(certificate_table(CERTIFICATES, now=NOW), width).splitlines()
+    assert [line.split()[0] for line in lines] == ["name", *(each.name for each in CERTIFICATES)]
+
+
 def test_certificates_in_a_pipe(matches_snapshot: Check) -> None:
     matches_snapshot("certs-pipe", plain_certificates(CERTIFICATES, now=NOW))
 

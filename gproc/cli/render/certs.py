@@ -51,12 +51,15 @@ def _row(certificate: IssuedCertificate, now: datetime) -> tuple[str, ...]:
 
 def certificate_table(certificates: Sequence[IssuedCertificate], *, now: datetime) -> Table:
     """Return the certificates as a table for a terminal; what expires within a month is yellow."""
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, header_style="bold bright_black", pad_edge=False, padding=(0, 2, 0, 0))
+    longest = max((cell_len(visible(certificate.name)) for certificate in certificates), default=0)
     for heading in _HEADINGS[:-1]:
-        table.add_column(heading.lower(), no_wrap=heading != "HOSTS")
+        # Where there is little room, the others give way first: without its name, a row says nothing.
+        table.add_column(heading.lower(), no_wrap=heading != "HOSTS", min_width=longest if heading == "NAME" else None)
     for certificate in certificates:
         name, kind, state, expires, hosts, _ = _row(certificate, now)
         soon = "yellow" if (certificate.not_after - now).days < _SOON_DAYS else ""
