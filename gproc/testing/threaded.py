@@ -60,7 +60,9 @@ class ThreadedServer:
 def threaded_server(**options: Any) -> Iterator[ThreadedServer]:
     """Give a server like that of `embedded_server`, which also takes the *options*, running in a thread of its own."""
     ready: Future[tuple[EmbeddedServer, Callable[[], None]]] = Future()
-    thread = threading.Thread(target=_run, args=(ready, options), name="gproc server")
+    lives = threading.Lock()
+    lives.acquire()
+    thread = threading.Thread(target=_run, args=(ready, lives, options), name="gproc server")
     thread.start()
     try:
         embedded, _ = ready.result()
@@ -72,10 +74,27 @@ def threaded_server(**options: Any) -> Iterator[ThreadedServer]:
     finally:
         # As soon as it is ready, if it is not yet: who interrupts the beginning does not wait for ever.
         ready.add_done_callback(_end)
+        _wait_for(lives)
         thread.join()
 
 
-def _run(ready: Future[tuple[EmbeddedServer, Callable[[], None]]], options: dict[str, Any]) -> None:
+def _wait_for(lives: threading.Lock) -> None:
+    """Wait until the server has ended; if interrupted, still do: what it left, nobody else would take away."""
+    # Thread.join of Python 3.11 cannot be called again for this: interrupted once, it takes the thread for over.
+    interrupted: KeyboardInterrupt | None = None
+    has_ended = False
+    while not has_ended:
+        try:
+            has_ended = lives.acquire()
+        except KeyboardInterrupt as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
+
+
+def _run(
+    ready: Future[tuple[EmbeddedServer, Callable[[], None]]], lives: threading.Lock, options: dict[str, Any]
+) -> None:
     async def main() -> None:
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         async with embedded_server(**options) as embedded:
@@ -88,6 +107,8 @@ def _run(ready: Future[tuple[EmbeddedServer, Callable[[], None]]], options: dict
         if ready.done():
             raise
         ready.set_exception(error)
+    finally:
+        lives.release()
 
 
 def _end(ready: Future[tuple[EmbeddedServer, Callable[[], None]]]) -> None:

@@ -5,12 +5,13 @@ import os
 import signal
 import threading
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 from gproc.errors import Unavailable
 from gproc.model import Chunk
-from gproc.testing import Authority, embedded, embedded_server, threaded_server
+from gproc.testing import Authority, embedded, embedded_server, threaded, threaded_server
 
 PROC = Path("/proc")
 
@@ -129,6 +130,31 @@ def test_who_interrupts_the_beginning_of_a_threaded_server_does_not_wait_for_eve
         timer.join()
         signal.signal(signal.SIGUSR1, before)
     assert not [thread for thread in threading.enumerate() if thread.name == "gproc server"]
+
+
+def test_a_second_interrupt_leaves_nothing_of_a_threaded_server() -> None:
+    def interrupt_the_waiting(_number: int, frame: FrameType | None) -> None:
+        if frame is not None and frame.f_code.co_filename in {threading.__file__, threaded.__file__}:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise KeyboardInterrupt
+
+    used: list[Path] = []
+
+    def interrupted_test() -> None:
+        with threaded_server() as server:
+            used.append(server.state_dir)
+            with server.blocking_client("alice") as client:
+                client.start("sleep", ["1000"])
+            signal.setitimer(signal.ITIMER_REAL, 0.01, 0.005)
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt_the_waiting)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_test()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert [directory.exists() for directory in used] == [False]
 
 
 def test_a_threaded_server_ends_though_a_client_of_it_cannot_be_closed() -> None:
