@@ -136,7 +136,8 @@ def extent_of(directory: Path, status: JobStatus) -> Extent:
 def declare_lost(directory: Path) -> JobStatus | None:
     """Write down that a job is lost if its shim is gone; return its final status, or None if the shim lives.
 
-    If the final record is there, that is what counts. What is left of the job is killed if it can be proven to be it.
+    If the final record is there, that is what counts. What is left of the job is killed if it can be proven to be it,
+    unless its shim lives all the same, in a directory that this one was copied from: there it is not lost.
     A record that is damaged is kept as ``status.json.damaged``; one of a newer version is left as it is.
     """
     with opened(directory) as fd, _lock(fd) as is_free:
@@ -145,10 +146,14 @@ def declare_lost(directory: Path) -> JobStatus | None:
         stored = _read_stored(fd)
         if stored.status is not None and stored.status.is_final:
             return stored.status
-        rebooted = bool(stored.shim) and stored.shim.get("boot_id") != boot_id()
-        if not rebooted:
+        if stored.shim and stored.shim.get("boot_id") != boot_id():
+            reason = "the machine was restarted"
+        elif _has_shim_elsewhere(stored):
+            reason = "its shim serves another copy of this state directory"
+        else:
+            reason = "its shim ended unexpectedly"
             _kill_remains(stored)
-        status = _lost(stored, fd, "the machine was restarted" if rebooted else "its shim ended unexpectedly")
+        status = _lost(stored, fd, reason)
         if isinstance(stored.problem, NewerRecordError):
             return status  # the version that wrote it may be back tomorrow, and can read it
         if stored.problem is not None:
@@ -262,22 +267,32 @@ def _why_unknown(problem: Exception | None, output_bytes: int) -> str:
     return f"{known}how it ended cannot be known, because its status record {what}"
 
 
-def _kill_remains(stored: _Stored) -> None:
-    """Kill what is left of a job without a shim: its cgroup, all that carry its id, and the session of its leader.
+def _has_shim_elsewhere(stored: _Stored) -> bool:
+    """Whether the job's shim lives: it works in the directory of this job, but not in this one, whose lock is free."""
+    try:
+        place = os.readlink(f"/proc/{stored.shim.get('pid')}/cwd")
+    except OSError:
+        return False
+    return os.path.basename(place.removesuffix(" (deleted)")) == stored.spec.id
 
-    The leader is only believed to be the job's if it is still the process that was started then.
+
+def _kill_remains(stored: _Stored) -> None:
+    """Kill what is left of a job without a shim: its cgroup, the session of its leader, and all that carry its id.
+
+    The leader is only believed to be the job's if it is still the process that was started then; what descends from it
+    is found as long as it lives, so it comes before all others.
     """
     if stored.spec.cgroup:
         # A group of its own holds nothing but this job.
         JobCgroup(stored.spec.cgroup).kill()
         JobCgroup(stored.spec.cgroup).remove()
+    pid = stored.status.pid if stored.status is not None else None
+    remains = []
+    if pid and start_ticks(pid) == stored.shim.get("start_ticks", -1):
+        remains = [*session(pid), *descendants(pid)]
+    if refused := signal_each(remains, signal.SIGKILL):
+        _log.warning("remains not killed", extra={"job": stored.spec.id, "reason": f"not permitted: {refused}"})
     for _ in range(_KILL_ROUNDS):
         # What is being killed may be forking.
         if not kill_bearers(f"{JOB_VARIABLE}={stored.spec.id}"):
             break
-    status = stored.status
-    ticks = start_ticks(status.pid) if status is not None and status.pid else None
-    if status is None or not status.pid or ticks is None or ticks != stored.shim.get("start_ticks"):
-        return
-    if refused := signal_each([*session(status.pid), *descendants(status.pid)], signal.SIGKILL):
-        _log.warning("remains not killed", extra={"job": status.id, "reason": f"not permitted: {refused}"})

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -176,6 +177,36 @@ async def test_e4_a_job_whose_shim_was_killed_after_its_supervisor_is_lost_and_n
         await eventually(lambda: not living(mark), within=2)
     async with supervised(state_dir) as supervisor:
         assert supervisor.status(started.id) == status
+
+
+async def test_e4_without_shim_and_spawner_what_forgot_whose_it_is_is_found_below_its_job(state_dir: Path) -> None:
+    async with keeper(state_dir) as victim:
+        job_id = (await victim.ask(start=["sh", "-c", "env -i setsid sleep 1000 & echo $!; wait"])).id
+        output = state_dir / "jobs" / job_id / "output"
+        stray = int(await eventually(output.read_text))
+        await eventually(lambda: os.getsid(stray) == stray)
+        for pid in named("gproc-spawner"):
+            os.kill(pid, signal.SIGKILL)
+        await victim.kill()
+    os.kill(shim_pid(state_dir, job_id), signal.SIGKILL)
+    async with supervised(state_dir) as supervisor:
+        assert (await asyncio.wait_for(supervisor.wait(job_id), 5)).state is JobState.LOST
+        await eventually(lambda: not is_living(stray), within=2)
+
+
+async def test_a_supervisor_of_a_copy_of_the_state_directory_leaves_jobs_to_the_original(state_dir: Path) -> None:
+    copy = state_dir.with_name("copy")
+    async with keeper(state_dir) as original:
+        job_id = (await original.ask(start=["sleep", "1000"])).id
+        shutil.copytree(state_dir, copy, ignore=shutil.ignore_patterns("shim.sock"))
+        async with supervised(copy) as supervisor:
+            in_the_copy = await asyncio.wait_for(supervisor.wait(job_id), 5)
+            assert (in_the_copy.state, in_the_copy.reason) == (
+                JobState.LOST,
+                "its shim serves another copy of this state directory",
+            )
+        assert (await original.ask(status=job_id)).state is JobState.RUNNING
+        await original.ask(stop=job_id, grace=5)
 
 
 async def test_e4_after_its_spawner_was_killed_a_supervisor_starts_jobs_and_old_ones_go_on(

@@ -353,6 +353,14 @@ async def test_a1_a_program_that_a_user_may_not_run_is_an_error(supervisor: Supe
     assert await output_of(supervisor, job_id) == b"65534\n"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+async def test_a_program_of_another_user_may_open_its_output_by_name(supervisor: Supervisor) -> None:
+    nobody = RunAs(user="nobody", uid=65534, gid=65534, groups=(), home="/")
+    script = "echo out > /dev/stdout; echo err > /dev/stderr"
+    job_id = await supervisor.start("sh", ["-c", script], run_as=nobody)
+    assert await output_of(supervisor, job_id) == b"out\nerr\n"
+
+
 async def test_a_supervisor_that_is_closing_starts_nothing(state_dir: Path) -> None:
     async with supervised(state_dir) as supervisor:
         pass

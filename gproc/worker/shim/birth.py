@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import resource
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
-from gproc.model.spec import JobSpec
+from gproc.model.spec import JobSpec, RunAs
 from gproc.worker.cgroup import JobCgroup, disk_of
 from gproc.worker.launch import JOB_VARIABLE, Launch, LaunchError, clean_environment, explain, launch
 from gproc.worker.limits import LimitPlan, plan_limits
@@ -41,6 +42,8 @@ def bring_to_life(spec: JobSpec, *, stdout: int, stderr: int) -> Born:
     try:
         if cgroup is not None:
             cgroup.bound(limits.cgroup_files)
+        if spec.run_as is not None:
+            _give(spec.run_as, stdout, stderr)
         pid = launch(plan)
     except BaseException as error:
         if cgroup is not None:
@@ -70,6 +73,13 @@ def _plan(spec: JobSpec, standard: tuple[int, int, int], limits: LimitPlan, cgro
         cgroup_procs=cgroup.procs if cgroup else "",
         closes_on_exec=True,
     )
+
+
+def _give(user: RunAs, *pipes: int) -> None:
+    """Let *user* open these pipes by name, as ``/dev/stdout`` and ``/dev/stderr``, and not only write to them."""
+    with suppress(PermissionError):
+        for fd in pipes:
+            os.fchown(fd, user.uid, user.gid)
 
 
 def _make_cgroup(path: str) -> tuple[JobCgroup | None, frozenset[str]]:
