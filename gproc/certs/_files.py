@@ -98,7 +98,7 @@ def written_beside(path: Path, content: bytes, mode: int) -> Iterator[Path]:
     except OSError as error:
         raise CertificateError(f"{path}: cannot be written: {error.strerror}") from error
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # it has its name by now, or what kept it from being written keeps it from going
             temporary.unlink()
 
 

@@ -72,6 +72,12 @@ def test_a_full_disk_leaves_the_old_file_whole_and_nothing_else(
     assert names(tmp_path) == ["key"]
 
 
+def test_what_cannot_be_written_is_named_also_where_nothing_can_be_removed(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CertificateError, match="file/key: cannot be written: Not a directory"):
+        replace_file(tmp_path / "file" / "key", b"new", PRIVATE)
+
+
 def test_a_directory_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(CertificateError, match=r"gone/key: cannot be written: No such file"):
         add_file(tmp_path / "gone" / "key", b"secret", PRIVATE)
