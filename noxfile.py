@@ -62,7 +62,8 @@ def proto(session: nox.Session) -> None:
     """Rebuild what is generated from the proto. ``-- --check`` fails if that would change a file."""
     install_groups(session, "proto")
     with tempfile.TemporaryDirectory() as directory:
-        fresh = Path(directory)
+        fresh = Path(directory, "generated")  # the directory above is private, and its copy would be so, too
+        fresh.mkdir()
         generate(session, fresh)
         if "--check" in session.posargs:
             drift = sorted(differences(fresh, GENERATED))
