@@ -51,7 +51,7 @@ class JobState(betterproto.Enum):
 
     SIGNALED = 5
     """
-    Final: killed by a signal that nobody asked Gproc for; `signal` is set.
+    Final: killed by a signal, be it one sent with Signal, but not by Stop, timeout or limit; `signal` is set.
     """
 
     STOPPED = 6
@@ -221,7 +221,9 @@ class Usage(betterproto.Message):
     """User and system time of all its processes, in seconds."""
 
     max_rss_bytes: int = betterproto.uint64_field(2)
-    """Largest resident memory of any of its processes, in bytes."""
+    """
+    Largest resident memory of any of its processes, in bytes; of a small one that of the shim it came from.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -406,7 +408,9 @@ class ListRequest(betterproto.Message):
     """Which jobs to list."""
 
     page_size: int = betterproto.uint32_field(1)
-    """Jobs per page, 100 if 0, 1,000 at most; fewer where they take more than 1 MiB."""
+    """
+    Jobs per page, 100 if 0, 1,000 at most; fewer where they take more than 1 MiB.
+    """
 
     page_token: str = betterproto.string_field(2)
     """From the response before; empty for the first page."""
