@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+import warnings
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import suppress
 from dataclasses import replace
@@ -166,6 +167,13 @@ class _Channel(HardenedChannel):
 
     async def dial(self) -> ClientProtocol:
         return cast("ClientProtocol", await self.__connect__())
+
+    def __del__(self) -> None:
+        # grpclib does so at once, but only the loop may, which can be that of another thread, and be over.
+        if self._protocol is not None:
+            warnings.warn(f"unclosed client of {self._authority}", ResourceWarning, stacklevel=2, source=self)
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._protocol.processor.close)
 
 
 class _Exchange(Generic[_Reply]):

@@ -195,6 +195,19 @@ async def test_an_iterator_may_be_closed_after_its_client(server: Any, alice: An
     await in_thread(script)
 
 
+async def test_who_forgets_to_close_a_client_is_warned_and_its_connection_closed(server: Any, alice: Any) -> None:
+    def script() -> None:
+        client: Any = connect(server, alice)
+        client.connect()
+        loop, protocol = client._loop, client._client._connection._channel._protocol
+        with pytest.warns(ResourceWarning, match="unclosed client"):
+            del client
+        loop.run(protocol.gone.wait)
+        loop.close(lambda: asyncio.sleep(0))
+
+    await in_thread(script)
+
+
 NOBODY = "localhost:1"
 QUICKLY = waiting.Patience(attempts=1)
 STEPS_INTO_CALLBACKS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
