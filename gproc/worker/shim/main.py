@@ -136,8 +136,10 @@ class Shim:
         request = JobRequest(command="true", working_directory="/")
         spec = JobSpec(id="rehearsal", owner="nobody", request=request, created_at=datetime.now(UTC), nonce="none")
         dir_fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        write_record("spec.json", spec_to_document(spec), dir_fd=dir_fd, durable=False)
-        os.close(dir_fd)
+        try:
+            write_record("spec.json", spec_to_document(spec), dir_fd=dir_fd, durable=False)
+        finally:
+            os.close(dir_fd)
         score = kernel.oom_score()
         audience, control = socket.socketpair()
         try:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from gproc_support.processes import open_descriptors
 
 from gproc.model import JobRequest
 from gproc.model.document import spec_to_document
@@ -30,3 +32,17 @@ def test_a_shim_that_cannot_listen_to_its_server_executes_nothing(
         shim.run()
     shim._links.say_goodbye()
     assert set(children(os.getpid())) == before
+
+
+def test_a_rehearsal_for_which_there_is_no_room_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before, limits = open_descriptors(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            Shim.rehearse()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert open_descriptors() == before
