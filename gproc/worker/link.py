@@ -43,6 +43,8 @@ class ShimLink(asyncio.Protocol):
         self._settled = asyncio.get_running_loop().create_future()
         self.is_idle = False
         """Whether the shim waits for another job; see `following`."""
+        self.was_mute = False
+        """Whether it once did not answer."""
 
     @classmethod
     async def over(cls, sock: socket.socket, **about: Any) -> Self:
@@ -100,6 +102,7 @@ class ShimLink(asyncio.Protocol):
             async with asyncio.timeout(_ANSWER_SECONDS):
                 return await answer
         except TimeoutError as error:
+            self.was_mute = True
             raise Unavailable(f"job {self._job_id}: its shim does not answer; try again") from error
         finally:
             self._questions.pop(seq, None)

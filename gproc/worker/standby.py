@@ -30,6 +30,10 @@ class Standby:
 
     def expect(self, link: ShimLink) -> None:
         """Wait for the shim of *link*, whose job is final, to be idle."""
+        if link.was_mute:
+            # A signal that tells it to stop its job may be on the way (`leave_stop`): it must not meet another job.
+            link.close()
+            return
         self._ending.add(link)
         link.leave_to(self._heard)
         self._heard(link)

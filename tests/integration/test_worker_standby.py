@@ -6,6 +6,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
 from gproc_support.processes import is_living, named, open_descriptors
 from gproc_support.supervision import output_of, shell, shim_pid, until_output
 from gproc_support.waiting import eventually
@@ -36,6 +37,24 @@ async def test_a_job_gets_the_shim_of_one_that_is_over(supervisor: Supervisor, s
     await until_output(supervisor, second, b"second\n")
     status = await supervisor.stop(second)
     assert (status.state, await output_of(supervisor, second)) == (JobState.STOPPED, b"second\n")
+
+
+async def test_a_shim_that_was_mute_gets_no_other_job_for_which_the_signal_to_stop_was_not_meant(
+    supervisor: Supervisor, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gproc.worker.link._ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("gproc.worker.supervisor._ENDING_SECONDS", 0.1)
+    first = await shell(supervisor, "exec sleep 1000")
+    shim = shim_pid(state_dir, first)
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        assert (await supervisor.stop(first)).state is JobState.RUNNING
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    assert (await supervisor.wait(first)).state is JobState.STOPPED
+    await eventually(lambda: not supervisor._attachment._standby._ending)
+    second = await shell(supervisor, "exec sleep 1000")
+    assert shim_pid(state_dir, second) != shim
 
 
 async def test_two_jobs_never_share_a_shim(supervisor: Supervisor, state_dir: Path) -> None:
