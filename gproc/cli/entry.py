@@ -38,6 +38,7 @@ def main() -> NoReturn:
     is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else whoever started us wants it ignored
     if is_ours:
         signal.signal(signal.SIGINT, _leave)
+        sys.unraisablehook = _leave_if_interrupted
     _open_streams()
     try:
         from gproc.cli.main import run
@@ -65,6 +66,13 @@ def settle_heap() -> None:
 
 def _leave(_signum: int, _frame: object) -> None:
     os._exit(_INTERRUPTED)
+
+
+def _leave_if_interrupted(ignored: sys.UnraisableHookArgs, /) -> None:
+    """Leave where Ctrl-C came while code ran that can raise nothing, as each import does: else it would be lost."""
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        os._exit(_INTERRUPTED)
+    sys.__unraisablehook__(ignored)
 
 
 def _open_streams() -> None:

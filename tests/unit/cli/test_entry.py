@@ -79,6 +79,25 @@ def test_ctrl_c_while_modules_are_loaded_leaves_quietly(module: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
+def test_ctrl_c_is_not_lost_where_nothing_can_be_raised() -> None:
+    """Importing runs callbacks of weak references, for one."""
+    code = (
+        "import signal, weakref\n"
+        "import gproc.cli.commands.completion as c\n"
+        "def interrupted(**_):\n"
+        "    thing = set()\n"
+        "    reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))\n"
+        "    del thing\n"
+        "    print('went on')\n"
+        "c.command.callback = interrupted\n"
+        "from gproc.cli.entry import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "completion", "bash"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_an_ignored_ctrl_c_stays_ignored() -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); from gproc.cli.entry import main; main()"
     done = subprocess.run(
