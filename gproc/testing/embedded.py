@@ -23,7 +23,7 @@ from gproc.server.options import ServeOptions
 from gproc.testing.authority import Authority, Files
 from gproc.worker import Supervisor
 
-__all__ = ["EmbeddedServer", "embedded_server", "end_jobs", "make_options"]
+__all__ = ["EmbeddedServer", "embedded_server", "end_jobs", "make_options", "to_its_end"]
 
 Result = TypeVar("Result")
 
@@ -83,13 +83,13 @@ async def embedded_server(
     # Made without waiting: cancelled in between, nobody would know its name.
     parent = directory or Path(tempfile.mkdtemp(prefix="gproc-"))
     try:
-        authority = await _to_its_end(asyncio.to_thread(Authority, parent))
+        authority = await to_its_end(asyncio.to_thread(Authority, parent))
         options = make_options(authority.server(), parent, users=users or {}, rules=rules, quotas=quotas or Quotas())
         async with _lifetime(options, authority) as embedded:
             yield embedded
     finally:
         if directory is None:
-            await _to_its_end(asyncio.to_thread(shutil.rmtree, parent))
+            await to_its_end(asyncio.to_thread(shutil.rmtree, parent))
 
 
 @asynccontextmanager
@@ -115,10 +115,10 @@ async def _lifetime(options: ServeOptions, authority: Authority) -> AsyncIterato
             yield ready.result()
     finally:
         over.set()
-        await _to_its_end(life)
+        await to_its_end(life)
 
 
-async def _to_its_end(work: Coroutine[Any, Any, Result] | asyncio.Task[Result]) -> Result:
+async def to_its_end(work: Coroutine[Any, Any, Result] | asyncio.Task[Result]) -> Result:
     """Return what *work* returns; if cancelled, still wait until it is through."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None

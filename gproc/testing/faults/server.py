@@ -18,7 +18,7 @@ from gproc.client import Client, Patience
 from gproc.errors import StateError, Unavailable
 from gproc.model import Identity
 from gproc.testing.authority import Authority
-from gproc.testing.embedded import end_jobs
+from gproc.testing.embedded import end_jobs, to_its_end
 from gproc.worker import Supervisor
 
 __all__ = ["ServerProcess"]
@@ -60,17 +60,14 @@ class ServerProcess:
         try:
             await self.start()
         except BaseException:
-            await self.kill()
+            await to_its_end(self.kill())
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        while self._clients:
-            await self._clients.pop().aclose()
-        await self.kill()
-        await self._end_jobs()
+        await to_its_end(self._end_all())
 
     @property
     def pid(self) -> int:
@@ -94,19 +91,14 @@ class ServerProcess:
         Raises `StateError`, with what it said, if it ended instead or did not come.
         """
         began = time.monotonic()
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command(),
-            env={**os.environ, **self._env},
-            stdin=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        process = await to_its_end(self._spawn())
         try:
             async with asyncio.timeout(_READY_SECONDS):
-                self.addr = await self._ready(self._process)
+                self.addr = await self._ready(process)
         except TimeoutError:
             await self.kill()
             raise StateError(f"the server was not ready within {_READY_SECONDS:g} s") from None
-        self._hearing = asyncio.create_task(self._hear(self._process), name="gproc server log")
+        self._hearing = asyncio.create_task(self._hear(process), name="gproc server log")
         return time.monotonic() - began
 
     async def kill(self) -> None:
@@ -129,6 +121,15 @@ class ServerProcess:
     def thaw(self) -> None:
         """Let it go on (SIGCONT)."""
         self._signal(SIGCONT)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command(),
+            env={**os.environ, **self._env},
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        return self._process
 
     def _command(self) -> list[str]:
         files = self.authority.server()
@@ -162,7 +163,7 @@ class ServerProcess:
         return line.rstrip("\n") or ("\n" if line else "")
 
     async def _leave(self, number: Signals) -> None:
-        process, self._process = self._process, None
+        process = self._process
         if process is None:
             return
         if process.returncode is None:
@@ -170,13 +171,19 @@ class ServerProcess:
         async with asyncio.timeout(_END_SECONDS):
             await process.wait()
             if self._hearing is not None:
-                await self._hearing
-                self._hearing = None
+                await asyncio.wait([self._hearing])
+        self._process = self._hearing = None
 
     def _signal(self, number: Signals) -> None:
         if self._process is None or self._process.returncode is not None:
             raise StateError("the server does not run")
         self._process.send_signal(number)
+
+    async def _end_all(self) -> None:
+        while self._clients:
+            await self._clients.pop().aclose()
+        await self.kill()
+        await self._end_jobs()
 
     async def _end_jobs(self) -> None:
         """Kill all jobs of the state directory, whoever runs them by now."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -45,6 +46,29 @@ async def test_the_processes_of_a_server_are_found_by_what_they_hold(server: Ser
     assert server_pid(server.state_dir) == server.pid
     assert len({shim, server.pid, spawner_pid(server.pid)}) == 3
     assert of_process(shim, "comm") == "gproc-shim\n"
+
+
+async def test_who_is_cancelled_while_a_server_begins_or_ends_leaves_nothing(tmp_path: Path) -> None:
+    begins, ends = asyncio.Event(), asyncio.Event()
+    server = ServerProcess(tmp_path)
+
+    async def use() -> None:
+        begins.set()
+        async with server:
+            await server.client("alice").start("sleep", ["60"])
+            ends.set()
+
+    for moment in (begins, ends):
+        user = asyncio.create_task(use())
+        await moment.wait()
+        user.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await user
+        with pytest.raises(NotProvenError):
+            server_pid(server.state_dir)
+    (job,) = (server.state_dir / "jobs").iterdir()
+    with pytest.raises(NotProvenError):
+        shim_pid(server.state_dir, job.name)
 
 
 async def test_whoever_is_not_there_is_not_killed(server: ServerProcess, tmp_path: Path) -> None:
