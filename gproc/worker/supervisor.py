@@ -338,7 +338,7 @@ class Supervisor:
             if await self._stop_unreachable(entry, asked):
                 # A shim of an earlier version keeps to the grace that the job was started with.
                 limit = max(limit, entry.stop.grace.total_seconds())
-            elif not await self._was_asked(entry, asked):
+            elif not await self._was_asked(entry, asked) and not entry.status.is_final:
                 return replace(entry.current(), reason=MUTE)
         try:
             async with asyncio.timeout(limit + _BEYOND_GRACE_SECONDS):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from gproc_support.processes import is_living, living, process_state
 from gproc_support.supervision import output_of, shell, shim_pid, until_output
-from gproc_support.waiting import eventually
+from gproc_support.waiting import eventually, soon
 
 from gproc.errors import InvalidArgument, JobFinished, JobRunning
 from gproc.model import JobState, JobStatus, StopPolicy
@@ -222,6 +222,24 @@ async def test_a_stop_of_a_job_whose_shim_is_frozen_answers_in_time_and_says_so(
     assert (status.state, status.reason) == (JobState.RUNNING, "its shim does not answer")
     status = await asyncio.wait_for(supervisor.wait(job_id), 5)
     assert (status.state, status.reason) == (JobState.STOPPED, "stopped by alice")
+
+
+async def test_a_stop_of_a_job_that_ends_just_when_its_shim_is_given_up_tells_how_it_ended(
+    supervisor: Supervisor, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gproc.worker.link._ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("gproc.worker.supervisor._ENDING_SECONDS", 0.1)
+    job_id = await supervisor.start("sleep", ["1000"], owner="alice")
+    shim = shim_pid(state_dir, job_id)
+
+    def leave_stop_late(*_: object) -> bool:
+        os.kill(shim, signal.SIGCONT)
+        soon(lambda: supervisor.status(job_id).is_final)
+        return False
+
+    monkeypatch.setattr("gproc.worker.supervisor.leave_stop", leave_stop_late)
+    os.kill(shim, signal.SIGSTOP)
+    assert await supervisor.stop(job_id, owner="alice") == supervisor.status(job_id)
 
 
 async def test_b10_a_job_can_be_stopped_while_it_is_being_started(supervisor: Supervisor) -> None:
