@@ -19,7 +19,7 @@ from gproc.client.output import Output
 from gproc.client.persistence import OnBreak, Persistence
 from gproc.client.resume import Patience
 from gproc.client.tls import client_context
-from gproc.errors import Unavailable
+from gproc.errors import InvalidArgument, Unavailable
 from gproc.model import (
     JobId,
     JobPage,
@@ -128,7 +128,7 @@ class Client:
                 name=name,
                 labels=labels or {},
                 request_id=request_id,
-                timeout=_duration(timeout),
+                timeout=_duration("timeout", timeout),
                 stop=stop or StopPolicy(),
                 stdin=stdin,
                 tty=tty,
@@ -167,7 +167,9 @@ class Client:
 
         The status is not final if the server could not reach the job's shim. *on_break* is told of each break.
         """
-        query = StopQuery(job_id=job_id, signal=None if signal is None else _signal(signal), grace=_duration(grace))
+        query = StopQuery(
+            job_id=job_id, signal=None if signal is None else _signal(signal), grace=_duration("grace", grace)
+        )
         return await self._call(STOP, query, None, on_break)
 
     async def signal(self, job_id: JobId, signal: Signals | str) -> JobStatus:
@@ -288,5 +290,8 @@ def _signal(signal: Signals | str) -> Signals:
     return signal if isinstance(signal, Signals) else parse_signal(signal)
 
 
-def _duration(duration: timedelta | float | None) -> timedelta | None:
-    return timedelta(seconds=duration) if isinstance(duration, int | float) else duration
+def _duration(field: str, duration: timedelta | float | None) -> timedelta | None:
+    try:
+        return timedelta(seconds=duration) if isinstance(duration, int | float) else duration
+    except (ValueError, OverflowError):
+        raise InvalidArgument(field, f"{duration} is not a number of seconds that can be counted") from None

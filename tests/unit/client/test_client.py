@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 import time
 from contextlib import aclosing
@@ -63,6 +64,17 @@ async def test_all_that_a_job_can_be_asked_for_reaches_the_server(client: Client
             limits=Limits(memory_bytes=5),
         )
     ]
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e300])
+async def test_a_time_that_cannot_be_counted_is_refused_with_the_name_of_its_field(
+    client: Client, server: Any, seconds: float
+) -> None:
+    with pytest.raises(InvalidArgument, match=f"^timeout: {re.escape(str(seconds))} is not a number of seconds"):
+        await client.start("true", timeout=seconds)
+    with pytest.raises(InvalidArgument, match=r"^grace: "):
+        await client.stop(server.add(), grace=seconds)
+    assert not server.calls
 
 
 async def test_a_lost_reply_does_not_run_the_program_twice(client: Client, server: Any) -> None:
