@@ -205,6 +205,7 @@ def _signals() -> Iterator[asyncio.Queue[signal.Signals]]:
     wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     for number in wanted:
         loop.add_signal_handler(number, received.put_nowait, number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, wanted)  # whatever the one who executed us had blocked
     try:
         yield received
     finally:

@@ -307,6 +307,15 @@ async def test_a_second_server_on_the_same_jobs_refuses(served: Served, tmp_path
         await client.start("true")
 
 
+async def test_a_server_whose_parent_had_signals_blocked_ends_all_the_same(served: Served) -> None:
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        await served.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    assert await served.end() == 0
+
+
 async def test_a_second_signal_does_not_wait_for_requests_in_progress(served: Served) -> None:
     await served.start()
     files = served.authority.client("alice")
