@@ -131,6 +131,8 @@ class Line:
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     """End a connection so that the other side sees a reset, and no end."""
-    with suppress(OSError, ValueError):  # it may be closed by now, and is no socket any more to uvloop
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    pipe = writer.get_extra_info("socket")
+    if pipe is not None:  # uvloop has none any more for one that is closed
+        with suppress(OSError, ValueError):  # it may be closed by now
+            pipe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
     writer.transport.abort()

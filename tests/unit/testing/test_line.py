@@ -104,25 +104,42 @@ async def test_a_line_that_is_not_open_has_no_address() -> None:
 
 ON_UVLOOP = """
 import asyncio, uvloop
+from contextlib import suppress
 from gproc.testing.faults import Line
+from gproc.testing.faults.line import _reset
 
-async def cut():
+async def reset_by_the_server(line):
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(line.addr.rpartition(":")[2]))
+    writer.write(b"x")
+    with suppress(OSError):
+        await reader.read()
+    writer.close()
+
+async def cut(line):
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(line.addr.rpartition(":")[2]))
+    while not line.cut():
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+
+async def serve(reader, writer):
+    if await reader.read(1):
+        _reset(writer)
+
+async def main():
     faults = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
-    server = await asyncio.start_server(lambda reader, writer: reader.read(), "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with Line(f"127.0.0.1:{server.sockets[0].getsockname()[1]}") as line:
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(line.addr.rpartition(":")[2]))
-        while not line.cut():
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
+        await reset_by_the_server(line)
+        await cut(line)
     assert not faults, faults
 
 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-    runner.run(cut())
+    runner.run(main())
 """
 
 
-def test_a_line_can_be_cut_on_uvloop_to_which_a_closed_socket_is_none() -> None:
+def test_a_line_can_be_cut_and_reset_on_uvloop_to_which_a_closed_socket_is_none() -> None:
     pytest.importorskip("uvloop")
     # In a process of its own: the library of uvloop keeps two descriptors for ever.
     done = subprocess.run([sys.executable, "-c", ON_UVLOOP], capture_output=True, text=True, timeout=30, check=False)
