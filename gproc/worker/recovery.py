@@ -84,19 +84,18 @@ def _never_began(directory: Path) -> bool:
 
 def _set_aside(state: StateDirectory, job_id: JobId, error: Exception) -> None:
     """Move a job that cannot be read out of the way, or forget one that was never recorded and so never ran."""
-    if isinstance(error, FileNotFoundError) and not may_have_run(state.job(job_id)):
-        state.delete(job_id)
-        return
     if isinstance(error, NewerRecordError) or (isinstance(error, OSError) and error.errno == errno.EIO):
         # A newer version, or the disk at the next start, may do better; a shim that lives is found where its job is.
         _log.error("job left out", extra={"job": job_id, "reason": str(error)})
         return
     try:
-        where = state.set_aside(job_id)
+        if isinstance(error, FileNotFoundError) and not may_have_run(state.job(job_id)):
+            state.delete(job_id)
+        else:
+            where = state.set_aside(job_id)
+            _log.error("job set aside", extra={"job": job_id, "reason": str(error), "where": str(where)})
     except OSError as problem:
-        _log.error("job left out", extra={"job": job_id, "reason": f"{error}; cannot be set aside: {problem}"})
-    else:
-        _log.error("job set aside", extra={"job": job_id, "reason": str(error), "where": str(where)})
+        _log.error("job left out", extra={"job": job_id, "reason": f"{error}; cannot be moved away: {problem}"})
 
 
 def new_entry(spec: JobSpec, status: JobStatus) -> Entry:
@@ -287,9 +286,9 @@ def _kill_remains(stored: _Stored) -> None:
         JobCgroup(stored.spec.cgroup).kill()
         JobCgroup(stored.spec.cgroup).remove()
     pid = stored.status.pid if stored.status is not None else None
-    remains = []
-    if pid and start_ticks(pid) == stored.shim.get("start_ticks", -1):
-        remains = [*session(pid), *descendants(pid)]
+    ticks = start_ticks(pid) if pid else None
+    is_the_same = ticks is not None and ticks == stored.shim.get("start_ticks")
+    remains = [*session(pid), *descendants(pid)] if pid and is_the_same else []
     if refused := signal_each(remains, signal.SIGKILL):
         _log.warning("remains not killed", extra={"job": stored.spec.id, "reason": f"not permitted: {refused}"})
     for _ in range(_KILL_ROUNDS):
