@@ -61,6 +61,10 @@ class GprocError(Exception):
     grpc_status: ClassVar[str] = "UNKNOWN"
     exit_code: ClassVar[int] = 125
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # For a pool of processes. Not through __init__: some make their text from parts.
+        return self.__class__.__new__, (self.__class__, *self.args), self.__dict__
+
 
 class InvalidArgument(GprocError):
     """A request is malformed; the message begins with the name of the field."""

@@ -111,13 +111,14 @@ class HardenedChannel(Channel):
             shutdown_timeout=limits.shutdown_timeout,
             server_hostname=self._config.ssl_target_name_override or self._host,
         )
-        await self._loop.create_connection(lambda: secure, self._host, self._port)
         try:
+            await self._loop.create_connection(lambda: secure, self._host, self._port)
             await secure.shake(limits.connect_timeout)
             if secure.get_extra_info("ssl_object").selected_alpn_protocol() != "h2":
-                raise NotHttp2Error(f"{self._host}:{self._port} speaks TLS, but not HTTP/2")
-        except OSError:
+                raise NotHttp2Error(f"{self._host}:{self._port} speaks TLS, but not HTTP/2")  # noqa: TRY301
+        except BaseException:
             secure.abort()
+            secure.connection_lost(None)  # uvloop closes the socket of a cancelled create_connection without a word
             raise
         return protocol
 

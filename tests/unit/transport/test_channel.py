@@ -23,6 +23,7 @@ from gproc.transport import (
     encode_output_head,
     recv_output,
 )
+from gproc.transport.secure import SecureTransport
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
 SMALL_WINDOWS = replace(CLIENT_LIMITS, stream_window=65_535, connection_window=65_535, frame_size=16_384)
@@ -230,6 +231,35 @@ async def test_closing_while_it_connects_ends_that_too(tls: Any, until: Until) -
                 await connecting
     with pytest.raises(ConnectionAbortedError, match="closed"):
         await channel.__connect__()
+
+
+async def test_on_uvloop_a_connection_that_was_made_for_nobody_any_more_is_gone(
+    uvloop: Any, serve: Any, tls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving, made = await serve(), SecureTransport.connection_made
+
+    async def connect_and_cancel() -> None:
+        channel = HardenedChannel("localhost", serving.server.port, ssl=tls.client())
+        connecting, in_vain = asyncio.create_task(channel.__connect__()), list[SecureTransport]()
+
+        def made_in_vain(transport: SecureTransport, pipe: asyncio.BaseTransport) -> None:
+            made(transport, pipe)
+            if not transport.get_extra_info("ssl_object").server_side:
+                in_vain.append(transport)
+                connecting.cancel()
+
+        monkeypatch.setattr(SecureTransport, "connection_made", made_in_vain)
+        await asyncio.wait([connecting])
+        async with asyncio.timeout(5):
+            await in_vain[0]._gone.wait()
+        assert not channel._protocols
+        channel.close()
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(connect_and_cancel())
+
+    await asyncio.to_thread(run)
 
 
 async def test_connecting_to_a_server_that_says_nothing_has_a_time_limit(tls: Any) -> None:
