@@ -111,6 +111,8 @@ class JobRequest:
             if not variable or "=" in variable:
                 raise InvalidArgument("env", f"{variable!r} cannot be the name of a variable")
             _check_executable("env", value)
+        for text in (*self.labels, *self.labels.values()):
+            _check_text("labels", text)
         for what, text in (("name", self.name), ("request_id", self.request_id)):
             _check_text(what, text)
             if len(text) > MAX_NAME:

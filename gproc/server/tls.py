@@ -173,6 +173,10 @@ def _revocations(path: Path, authority: x509.Certificate, now: datetime) -> x509
         raise ConfigError(
             f"{path}: ended on {crl.next_update_utc:%Y-%m-%d %H:%M} UTC, nobody could connect; make a new one"
         )
+    if crl.last_update_utc > now:
+        raise ConfigError(
+            f"{path}: valid only from {crl.last_update_utc:%Y-%m-%d %H:%M} UTC, nobody could connect; check the clock"
+        )
     return crl
 
 

@@ -24,6 +24,7 @@ from gproc.model.job import arguments_of
         ("env", lambda: JobRequest(command="a", env={"A=B": "x"})),
         ("env", lambda: JobRequest(command="a", env={"A\0": "x"})),
         ("env", lambda: JobRequest(command="a", env={"A": "x\0"})),
+        ("labels", lambda: JobRequest(command="a", labels={"a": 1})),  # type: ignore[dict-item]
         ("working_directory", lambda: JobRequest(command="a", working_directory="/\0")),
         ("name", lambda: JobRequest(command="a", name="n" * 257)),
         ("request_id", lambda: JobRequest(command="a", request_id="n" * 257)),

@@ -194,6 +194,8 @@ def test_a_revocation_list_that_would_shut_everybody_out_is_refused(forger: Forg
         load_tls(as_server(files, stranger.revoked()))
     with pytest.raises(ConfigError, match="ended on"):
         load_tls(as_server(files, forger.revoked(period=YESTERDAY)))
+    with pytest.raises(ConfigError, match="only from"):
+        load_tls(as_server(files, forger.revoked(period=TOMORROW)))
     with pytest.raises(ConfigError, match="no revocation list"):
         load_tls(as_server(files, files.cert))
 
