@@ -32,28 +32,24 @@ _gproc_completion() {
 complete -o nosort -F _gproc_completion gproc
 """
 
+# Click answers zsh with three lines for each word: of what kind it is, the word, and what it means or an underscore.
 _ZSH = r"""
-#compdef gproc
 _gproc_completion() {
-    local -a plain described response
-    local type key help option=${(M)PREFIX#--*=}
-    (( $+commands[gproc] )) || return 1
-    response=("${(@f)$(COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) _GPROC_COMPLETE=zsh_complete gproc)}")
-    for type key help in $response; do
-        case $type in
-            dir) compset -P '--*='; _path_files -/ ;;
-            file) compset -P '--*='; _path_files -f ;;
-            plain) if [[ $help == _ ]]; then plain+=("$option$key"); else described+=("$option$key:$help"); fi ;;
+    local kind word meaning option=${(M)PREFIX#--*=}
+    local -a words_only explained
+    local -a answer=("${(@f)$(COMP_WORDS="$words" COMP_CWORD=$((CURRENT - 1)) _GPROC_COMPLETE=zsh_complete gproc)}")
+    for kind word meaning in $answer; do
+        case $kind:$meaning in
+            dir:*) compset -P '--*='; _path_files -/ ;;
+            file:*) compset -P '--*='; _path_files ;;
+            plain:_) words_only+=("$option$word") ;;
+            plain:*) explained+=("$option$word:$meaning") ;;
         esac
     done
-    (( $#described )) && _describe -V unsorted described -U
-    (( $#plain )) && compadd -U -V unsorted -a plain
+    (( $#explained )) && _describe -V gproc explained -U
+    (( $#words_only )) && compadd -U -V gproc -a words_only
 }
-if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
-    _gproc_completion "$@"
-else
-    compdef _gproc_completion gproc
-fi
+compdef _gproc_completion gproc
 """
 
 _FISH = r"""
