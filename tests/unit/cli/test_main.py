@@ -209,9 +209,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize(
-    ("shell", "word"), [("bash", "complete -o nosort"), ("zsh", "compdef"), ("fish", "complete ")]
-)
+@pytest.mark.parametrize(("shell", "word"), [("bash", "complete -o nosort"), ("zsh", "compdef"), ("fish", "complete ")])
 def test_each_shell_gets_its_completion(here: Here, shell: str, word: str) -> None:
     done = here("completion", shell)
     assert done.returncode == 0
