@@ -73,18 +73,20 @@ class Attachment:
     async def find_out(self, entry: Entry) -> None:
         """Find out what became of a job whose shim hung up: it is final, lost, or to be adopted again."""
         give_up_at = time.monotonic() + _LOST_AFTER_SECONDS
-        is_over, problem, pause = False, "", _ASK_AGAIN_SECONDS
+        problem, pause = MUTE, _ASK_AGAIN_SECONDS
         while time.monotonic() < give_up_at:
             try:
-                is_over, problem = await self._is_over(entry), ""
+                if await self._is_over(entry):
+                    return
+                problem = MUTE
             except OSError as error:
                 # Want of descriptors or of disk says nothing about the job, and may last: make nothing up.
                 problem = f"what became of it cannot be found out and recorded now: {error.strerror}"
                 pause *= 2
-            if is_over or await self._adopt_one(entry):
+            if await self._adopt_one(entry):
                 return
             await asyncio.sleep(pause)
-        self._tasks.own(self._keep_trying(entry, problem or MUTE))
+        self._tasks.own(self._keep_trying(entry, problem))
 
     def _heard(self, entry: Entry, link: ShimLink) -> None:
         """Take over what a shim announced."""
