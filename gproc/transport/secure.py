@@ -113,7 +113,7 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
         """Begin the handshake."""
         self._pipe = cast("asyncio.Transport", transport)
         if self._state is _State.GONE:
-            self._pipe.abort()
+            self.abort()
         else:
             self._shake()
 
