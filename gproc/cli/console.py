@@ -36,7 +36,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def can_redraw(stream: TextIO) -> bool:
-    """Whether *stream* is a terminal on which something can be drawn over what is there, borders among it."""
+    """Whether *stream* is a terminal on which panes, with their borders, can be drawn over what is there."""
     has_borders = (stream.encoding or "").lower().replace("-", "") == "utf8"
     return is_terminal(stream) and has_borders and os.environ.get("TERM") not in ("dumb", "unknown")
 

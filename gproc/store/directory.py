@@ -85,8 +85,9 @@ class StateDirectory:
     def delete(self, job_id: JobId) -> None:
         """Delete the directory of a job; those who have its files open can read on.
 
-        The job is gone in one step, for which no descriptor is needed. If its files cannot be deleted now, or the
-        server ends meanwhile, the next `open` deletes them. Raises `OSError` if the job cannot be deleted.
+        It is moved away in one step, for which no descriptor is needed. If its files cannot be deleted then, or the
+        server ends meanwhile, the next `open` deletes them. Where there is no room to move it, it is deleted in its
+        place. Raises `OSError` if neither can be done: all of it is there, or what is left.
         """
         try:
             self._deleted.mkdir(mode=0o700, exist_ok=True)

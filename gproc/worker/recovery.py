@@ -83,7 +83,10 @@ def _never_began(directory: Path) -> bool:
 
 
 def _set_aside(state: StateDirectory, job_id: JobId, error: Exception) -> None:
-    """Move a job that cannot be read out of the way, or forget one that was never recorded and so never ran."""
+    """Move a job that cannot be read out of the way, unless it may be read later; forget one that never ran.
+
+    One that was never recorded never ran, if there is no output either.
+    """
     if isinstance(error, NewerRecordError) or (isinstance(error, OSError) and error.errno == errno.EIO):
         # A newer version, or the disk at the next start, may do better; a shim that lives is found where its job is.
         _log.error("job left out", extra={"job": job_id, "reason": str(error)})

@@ -42,7 +42,7 @@ def no_more_descriptors() -> Iterator[None]:
 
 @contextmanager
 def frozen(directory: Path) -> Iterator[None]:
-    """Have nothing made or deleted in *directory*, and where that is possible by root neither."""
+    """Keep everybody, root too, from making or deleting anything in *directory*; skip the test where nothing can."""
     if os.geteuid() == 0:
         if subprocess.run(["chattr", "+i", directory], check=False).returncode:
             pytest.skip("nothing keeps root from deleting here")
