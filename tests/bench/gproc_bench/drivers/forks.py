@@ -26,7 +26,10 @@ def hold(count: int, shim: str, place: str) -> Answer:
     for directory, ours, theirs in jobs:
         pid = os.fork()
         if pid == 0:
-            _SHIMS[shim](directory, theirs)
+            try:
+                _SHIMS[shim](directory, theirs)
+            finally:
+                os._exit(1)  # else one that failed would go on to answer in its parent's place
         _held[pid] = ours
     return {"pids": list(_held)}
 
