@@ -25,7 +25,7 @@ from datetime import timedelta
 from pathlib import Path
 from signal import Signals
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 from gproc import client as waiting
 from gproc.client.persistence import OnBreak
@@ -258,7 +258,7 @@ class _Errand(Generic[_T]):
         self._work = work
         self._is_under_way = threading.Lock()
         self._is_under_way.acquire()
-        self._task: asyncio.Task[_T]
+        self._task: asyncio.Task[_T] | None = None
 
     def begin(self) -> None:
         """Do the work; called by the loop, as is `cancel`."""
@@ -266,13 +266,14 @@ class _Errand(Generic[_T]):
         self._task.add_done_callback(self._end)
 
     def cancel(self) -> None:
-        """Break off the work."""
-        self._task.cancel()
+        """Break off the work, if it was begun."""
+        if self._task is not None:
+            self._task.cancel()
 
     def result(self) -> _T:
         """Wait for the work, and return what it returned or raise what it raised; called by the thread."""
         self._is_under_way.acquire()
-        return self._task.result()
+        return cast("asyncio.Task[_T]", self._task).result()
 
     async def _do(self) -> _T:
         return await self._work()
@@ -299,15 +300,18 @@ class _Loop:
 
         Raises `Unavailable` if the client, or what is iterated, is closed, or was before.
         """
+        if self._process != os.getpid():
+            raise RuntimeError("this client belongs to another process; make one for each")
         errand = _Errand(work)
-        loop = self._begin(errand)
         try:
+            self._begin(errand)
             return errand.result()
         except asyncio.CancelledError:
             raise Unavailable("the client, or this iterator, was closed") from None
         except BaseException:
-            with suppress(RuntimeError):  # the loop is closed by now
-                loop.call_soon_threadsafe(errand.cancel)
+            if self._loop is not None:
+                with suppress(RuntimeError):  # the loop is closed by now
+                    self._loop.call_soon_threadsafe(errand.cancel)
             raise
 
     def close(self, last: _Work[None]) -> None:
@@ -321,16 +325,13 @@ class _Loop:
                 self._loop.call_soon_threadsafe(self._end, self._loop, last)
             self._thread.join()
 
-    def _begin(self, errand: _Errand[Any]) -> asyncio.AbstractEventLoop:
-        if self._process != os.getpid():
-            raise RuntimeError("this client belongs to another process; make one for each")
+    def _begin(self, errand: _Errand[Any]) -> None:
         with self._lock:  # until it is begun: else the loop may end in between, and nobody would end the work
             if self._is_closed:
                 raise Unavailable("this client is closed; make a new one")
             if self._loop is None:
                 self._loop, self._thread = self._open()
             self._loop.call_soon_threadsafe(errand.begin)
-            return self._loop
 
     def _open(self) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
         """Return a loop and the thread that runs it; if this thread is interrupted meanwhile, both end."""

@@ -6,6 +6,7 @@ import multiprocessing
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -224,6 +225,25 @@ def test_a_client_is_of_use_at_once_wherever_a_call_was_interrupted(alice: Any) 
         if not was_interrupted:
             break
     assert step > 10
+
+
+@STEPS_INTO_CALLBACKS
+async def test_output_can_be_read_to_its_end_wherever_it_was_interrupted(server: Any, alice: Any) -> None:
+    job_id = server.add((Stream.STDOUT, b"x"))
+
+    def script() -> None:
+        with connect(server, alice) as client:
+            client.connect()
+            for step in itertools.count():
+                with client.output(job_id) as output:
+                    was_interrupted = interrupt(partial(next, output), step)
+                    list(output)
+                    assert output.end is not None
+                if not was_interrupted:
+                    break
+            assert step > 10
+
+    await in_thread(script)
 
 
 @STEPS_INTO_CALLBACKS
