@@ -42,6 +42,7 @@ def main() -> NoReturn:
     os.close(null)
     os.chdir("/")
     kernel.name_process("gproc-spawner")
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whatever was blocked in who executed the server
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     _rehearse()

@@ -307,12 +307,14 @@ async def test_a_second_server_on_the_same_jobs_refuses(served: Served, tmp_path
         await client.start("true")
 
 
-async def test_a_server_whose_parent_had_signals_blocked_ends_all_the_same(served: Served) -> None:
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+async def test_a_server_whose_parent_had_signals_blocked_works_and_ends_all_the_same(served: Served) -> None:
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD])
     try:
         await served.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    async with served.client() as client:
+        assert (await (await client.start("true")).wait()).state is JobState.EXITED
     assert await served.end() == 0
 
 
