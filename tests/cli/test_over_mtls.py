@@ -502,6 +502,28 @@ def test_a_start_whose_id_cannot_be_printed_says_it_to_people(alice: Cli) -> Non
         assert alice("stop", job).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("verb", "other"), [(("run",), ("sh", "-c", "exit 9")), (("start",), ("echo", "ho")), (("start", "-l"), ("true",))]
+)
+def test_a_request_id_that_was_used_for_another_command_starts_and_shows_nothing(
+    alice: Cli, verb: tuple[str, ...], other: tuple[str, ...]
+) -> None:
+    job = alice.start("--request-id", "taken", "echo", "hi")
+    done = alice(*verb, "--request-id", "taken", *other)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr == (
+        f"gproc: request_id: 'taken' was used before, for `echo hi` (job {job}); nothing was started; use another\n"
+    )
+
+
+def test_a_request_id_means_the_same_job_for_the_same_command(alice: Cli) -> None:
+    line = ("--request-id", "again", "sh", "-c", "echo hi; exit 7")
+    job = alice.start(*line)
+    assert alice.start(*line) == job
+    done = alice("run", *line)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "hi\n", "")
+
+
 @pytest.mark.parametrize("verb", ["run", "start"])
 def test_a_limit_that_does_not_hold_is_told(alice: Cli, verb: str) -> None:
     done = alice(verb, "--cpu", "0.5", "-n", f"limited-{verb}", "true")
