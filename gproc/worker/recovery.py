@@ -30,7 +30,16 @@ from gproc.worker.cgroup import JobCgroup
 from gproc.worker.kernel import boot_id
 from gproc.worker.launch import JOB_VARIABLE
 from gproc.worker.registry import Entry
-from gproc.worker.tree import descendants, kill_bearers, session, signal_each, start_ticks
+from gproc.worker.tree import (
+    command_name,
+    descendants,
+    directory_of,
+    kill_bearers,
+    processes,
+    session,
+    signal_each,
+    start_ticks,
+)
 
 __all__ = ["declare_lost", "extent_of", "may_have_run", "new_entry", "pending_status", "read_jobs"]
 
@@ -150,7 +159,7 @@ def declare_lost(directory: Path) -> JobStatus | None:
             return stored.status
         if stored.shim and stored.shim.get("boot_id") != boot_id():
             reason = "the machine was restarted"
-        elif _has_shim_elsewhere(stored):
+        elif _has_shim_elsewhere(stored.spec.id):
             reason = "its shim serves another copy of this state directory"
         else:
             reason = "its shim ended unexpectedly"
@@ -269,13 +278,10 @@ def _why_unknown(problem: Exception | None, output_bytes: int) -> str:
     return f"{known}how it ended cannot be known, because its status record {what}"
 
 
-def _has_shim_elsewhere(stored: _Stored) -> bool:
-    """Whether the job's shim lives: it works in the directory of this job, but not in this one, whose lock is free."""
-    try:
-        place = os.readlink(f"/proc/{stored.shim.get('pid')}/cwd")
-    except OSError:
-        return False
-    return os.path.basename(place.removesuffix(" (deleted)")) == stored.spec.id
+def _has_shim_elsewhere(job_id: JobId) -> bool:
+    """Whether a shim works in a directory of this job: not in this one, for its lock is free, but in another copy."""
+    places = [directory_of(pid) for pid in processes() if command_name(pid) == "gproc-shim"]
+    return any(os.path.basename(place.removesuffix(" (deleted)")) == job_id for place in places)
 
 
 def _kill_remains(stored: _Stored) -> None:

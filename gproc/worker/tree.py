@@ -13,7 +13,17 @@ from collections.abc import Iterator
 
 from gproc.worker.kernel import read_file
 
-__all__ = ["children", "descendants", "kill_bearers", "session", "signal_each", "start_ticks"]
+__all__ = [
+    "children",
+    "command_name",
+    "descendants",
+    "directory_of",
+    "kill_bearers",
+    "processes",
+    "session",
+    "signal_each",
+    "start_ticks",
+]
 
 
 def descendants(root: int) -> list[int]:
@@ -27,11 +37,10 @@ def descendants(root: int) -> list[int]:
 def session(leader: int) -> list[int]:
     """Return the process ids of the session that *leader* leads, or led: nobody else gets its number before it ends."""
     found = []
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            fields = _stat_fields(int(name))
-            if len(fields) > 3 and int(fields[3]) == leader:
-                found.append(int(name))
+    for pid in processes():
+        fields = _stat_fields(pid)
+        if len(fields) > 3 and int(fields[3]) == leader:
+            found.append(pid)
     return found
 
 
@@ -54,11 +63,7 @@ def kill_bearers(variable: str) -> int:
     Each is held by a descriptor before its environment is read, so no stranger can come into its place in between.
     Those that this process may not look at, or kill, are left alone.
     """
-    killed = 0
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            killed += _kill_bearer(int(name), variable.encode())
-    return killed
+    return sum(_kill_bearer(pid, variable.encode()) for pid in processes())
 
 
 def _kill_bearer(pid: int, variable: bytes) -> bool:
@@ -81,6 +86,27 @@ def start_ticks(pid: int) -> int | None:
     """Return when process *pid* was started, in clock ticks since boot: with the pid, its identity. None if gone."""
     fields = _stat_fields(pid)
     return int(fields[19]) if len(fields) > 19 else None
+
+
+def processes() -> list[int]:
+    """Return the process ids of all processes that /proc shows."""
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def command_name(pid: int) -> str:
+    """Return what process *pid* calls itself, as `ps` shows it; nothing if it is gone."""
+    try:
+        return read_file(f"/proc/{pid}/comm").decode(errors="replace").rstrip("\n")
+    except OSError:
+        return ""
+
+
+def directory_of(pid: int) -> str:
+    """Return the current directory of process *pid*; nothing if it is gone, or somebody else's."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
 
 
 def _environment(pid: int) -> list[bytes]:
