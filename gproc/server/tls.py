@@ -85,7 +85,7 @@ def _doubts(
     chain: list[x509.Certificate],
     crl: x509.CertificateRevocationList | None,
 ) -> Iterator[str]:
-    """Yield why clients may refuse a server that proves itself with *chain*."""
+    """Yield what is probably not meant: why clients may refuse this server, and whom it does not refuse."""
     if not any(_is_issued_by(authority, each) for each in chain):
         yield (
             f"{files.cert}: not issued by the authority of {files.cacert}; "
@@ -93,6 +93,9 @@ def _doubts(
         )
     elif _is_revoked(crl, chain[0]):
         yield f"{files.cert}: revoked by {files.crl}; make another with `gproc certs server … --renew`"
+    beside = files.cacert.with_name("crl.pem")
+    if files.crl is None and beside.exists():
+        yield f"{beside}: not in use, so who is revoked still gets in; add --crl {beside}"
 
 
 def _is_issued_by(authority: x509.Certificate, certificate: x509.Certificate) -> bool:

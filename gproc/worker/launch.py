@@ -264,7 +264,8 @@ def explain(error: LaunchError, plan: Launch) -> StartFailed | InvalidArgument |
         case Stage.EXEC:
             return _explain_exec(plan.command, number, why)
         case Stage.DIRECTORY:
-            return StartFailed(f"working directory {plan.directory}: {why}; give one that exists with -C", number)
+            wanted = "that the job's user may enter" if number == errno.EACCES else "that exists"
+            return StartFailed(f"working directory {plan.directory}: {why}; give one {wanted} with -C", number)
         case Stage.USER:
             who = plan.run_as.user if plan.run_as else "?"
             return StartFailed(f"user {who}: {why}; the server may not run jobs as this user", number)

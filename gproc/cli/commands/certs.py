@@ -57,7 +57,8 @@ def server(directory: Path, hosts: tuple[str, ...], more_hosts: tuple[str, ...],
     code = _issued(Authority.open(directory).issue_server([*hosts, *more_hosts], renew=renew))
     if not renew:
         files = f"--cacert {directory / 'ca.crt'} --cert {directory / 'server.crt'} --key {directory / 'server.key'}"
-        note(f"next: gproc --addr {Address(hosts[0].strip('[]'), 3000)} {files} serve --state-dir STATE")
+        serve = f"serve --state-dir STATE --crl {directory / 'crl.pem'}"
+        note(f"next: gproc --addr {Address(hosts[0].strip('[]'), 3000)} {files} {serve}")
     return code
 
 

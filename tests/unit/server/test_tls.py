@@ -220,6 +220,14 @@ def test_a_certificate_that_clients_will_take_leaves_no_doubt(forger: Forger) ->
     assert load_tls(as_server(forger.server(), forger.revoked(forger.client()))).doubts == ()
 
 
+def test_a_revocation_list_beside_the_authority_that_is_not_used_is_doubted(forger: Forger) -> None:
+    unused = forger.cacert.with_name("crl.pem")
+    forger.revoked(forger.client()).rename(unused)
+    (doubt,) = load_tls(as_server(forger.server())).doubts
+    assert doubt.startswith(f"{unused}: not in use")
+    assert load_tls(as_server(forger.server(), unused)).doubts == ()
+
+
 def test_a_server_certificate_of_another_authority_works_and_is_doubted(forger: Forger, stranger: Forger) -> None:
     files = stranger.server()
     tls = load_tls(TlsFiles(cacert=forger.cacert, cert=files.cert, key=files.key))
