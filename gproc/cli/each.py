@@ -32,12 +32,19 @@ class Outcomes(Generic[Result]):
 
 
 async def for_each(
-    client: Client, jobs: Sequence[str], request: Callable[[Client, JobId], Awaitable[Result]]
+    client: Client,
+    jobs: Sequence[str],
+    request: Callable[[Client, JobId], Awaitable[Result]],
+    *,
+    prefers_alive: bool = False,
 ) -> Outcomes[Result]:
-    """Ask for each job, all at once; return what came of it, with the exit code. What fails is told, others go on."""
+    """Ask for each job, all at once; return what came of it, with the exit code. What fails is told, others go on.
+
+    *prefers_alive* is as for `resolve_id`.
+    """
 
     async def one(job: str) -> Result:
-        return await request(client, await resolve_id(client, job))
+        return await request(client, await resolve_id(client, job, prefers_alive=prefers_alive))
 
     unique = list(dict.fromkeys(jobs))
     return summed_up(unique, await asyncio.gather(*(telling(one(job)) for job in unique)))

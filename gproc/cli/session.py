@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -59,10 +59,11 @@ def with_client(ctx: click.Context, action: Callable[[Client], Awaitable[Result]
     return run_async(connected())
 
 
-async def resolve_id(client: Client, text: str) -> JobId:
+async def resolve_id(client: Client, text: str, *, prefers_alive: bool = False) -> JobId:
     """Return the id of the one job that *text* means: its id, the beginning of its id, or its name.
 
-    Raises `JobNotFound` if there is none and `InvalidArgument` if there are several; the newest of them are shown.
+    If several jobs have that name and *prefers_alive*, it means those that are not over, if there are any. Raises
+    `JobNotFound` if there is none and `InvalidArgument` if there are several; the newest of them are shown.
     """
     from gproc.model.ids import begins_an_id, is_job_id
 
@@ -71,11 +72,18 @@ async def resolve_id(client: Client, text: str) -> JobId:
     if begins_an_id(text):
         found = await _first_few(client, id_prefix=text)
         if found:
-            return _the_only_one(text, found, "begin with that")
+            return _the_only_one(found, "id", f"begin with {_short(text)!r}; give more of the id")
     found = await _first_few(client, name=text) if text else []
     if not found:
         raise JobNotFound(_short(text) or "''")
-    return _the_only_one(text, found, "have that name")
+    called = f"have the name {_short(text)!r}; say which by its id"
+    if prefers_alive and len(found) > 1:
+        from gproc.model import LIVE_STATES
+
+        alive = await _first_few(client, name=text, states=LIVE_STATES)
+        if alive:
+            return _the_only_one(alive, "name", f"that are not over {called}")
+    return _the_only_one(found, "name", called)
 
 
 def _short(text: str) -> str:
@@ -87,14 +95,15 @@ async def resolve_ids(client: Client, texts: Sequence[str]) -> list[JobId]:
     return list(dict.fromkeys([await resolve_id(client, text) for text in texts]))
 
 
-async def _first_few(client: Client, *, id_prefix: str = "", name: str = "") -> list[JobStatus]:
+async def _first_few(client: Client, **filters: Any) -> list[JobStatus]:
     from gproc.client import ListQuery
 
-    page = await client.page(ListQuery(page_size=_SHOWN_CANDIDATES + 1, id_prefix=id_prefix, name=name))
+    page = await client.page(ListQuery(page_size=_SHOWN_CANDIDATES + 1, **filters))
     return list(page.jobs)
 
 
-def _the_only_one(text: str, found: list[JobStatus], how: str) -> JobId:
+def _the_only_one(found: list[JobStatus], field: str, problem: str) -> JobId:
+    """Return the id of the one that was found; of several, show people the newest and raise `InvalidArgument`."""
     if len(found) == 1:
         return found[0].id
     from gproc.cli.show import show_choice
@@ -103,4 +112,4 @@ def _the_only_one(text: str, found: list[JobStatus], how: str) -> JobId:
     many = str(len(found))
     if len(found) > _SHOWN_CANDIDATES:
         many = f"more than {_SHOWN_CANDIDATES}"
-    raise InvalidArgument("id", f"{_short(text)!r}: {many} of your jobs {how}; give more of the id")
+    raise InvalidArgument(field, f"{many} of your jobs {problem}")

@@ -210,16 +210,42 @@ def test_jobs_that_may_have_been_meant_are_shown_with_what_tells_them_apart(alic
     unclear = alice("status", "--json", "twins")
     assert (unclear.returncode, unclear.stdout) == (125, "")
     _, *shown, told = unclear.stderr.splitlines()
-    assert told == "gproc: id: 'twins': 2 of your jobs have that name; give more of the id"
+    assert told == "gproc: name: 2 of your jobs have the name 'twins'; say which by its id"
     for line, (job, *words) in zip(
         shown, ((good, "exited 0", "echo hi"), (failed, "exited 3", "sh -c 'exit 3'")), strict=True
     ):
         assert line.startswith(job)
         assert all(word in line for word in words)
     for _ in range(4):
-        alice.start("-n", "twins", "true")
+        alice("run", "-n", "twins", "true")
     _, *shown, told = alice("stop", "twins").stderr.splitlines()
     assert (len(shown), "more than 5 of your jobs" in told) == (5, True)
+
+
+def test_an_unclear_beginning_of_an_id_is_answered_with_how_to_be_clear(alice: Cli) -> None:
+    alice.start("true")
+    beginning = alice.start("true")[:3]
+    told = alice("stop", beginning).stderr.splitlines()[-1]
+    assert re.fullmatch(f"gproc: id: (more than )?\\d of your jobs begin with '{beginning}'; give more of the id", told)
+
+
+def test_stop_and_signal_take_the_one_job_of_a_name_that_is_not_over(alice: Cli) -> None:
+    alive = alice.start("-n", "reborn", "sleep", "60")
+    for _ in range(6):
+        alice("run", "-n", "reborn", "true")
+    assert json.loads(alice("signal", "--json", "reborn", "CONT").stdout)["id"] == alive
+    assert alice("status", "reborn").returncode == 125
+    assert json.loads(alice("stop", "--json", "reborn").stdout)["id"] == alive
+
+
+def test_stop_shows_the_jobs_of_a_name_that_are_not_over_if_there_are_several(alice: Cli) -> None:
+    alice("run", "-n", "crowd", "true")
+    alive = {alice.start("-n", "crowd", "sleep", "60") for _ in range(2)}
+    done = alice("stop", "crowd")
+    _, *shown, told = done.stderr.splitlines()
+    assert (done.returncode, {line.split()[0] for line in shown}) == (125, alive)
+    assert told == "gproc: name: 2 of your jobs that are not over have the name 'crowd'; say which by its id"
+    assert alice("stop", *alive).returncode == 0
 
 
 def test_an_id_that_is_far_too_long_is_not_repeated_whole(alice: Cli) -> None:

@@ -26,6 +26,8 @@ def command(ctx: click.Context, /, job: str, signal: Signals, as_json: bool) -> 
     """Send a signal to a running job.
 
     SIGNAL is a name or a number: HUP, SIGHUP, 1. Every process of the job's group gets it.
+
+    ID may be a name, too: of jobs with the same name, the one that is not over is meant.
     """
     from gproc.cli.show import show_jobs
 
@@ -34,4 +36,4 @@ def command(ctx: click.Context, /, job: str, signal: Signals, as_json: bool) -> 
 
 
 async def _send(client: Client, job: str, signal: Signals) -> JobStatus:
-    return await client.signal(await resolve_id(client, job), signal)
+    return await client.signal(await resolve_id(client, job, prefers_alive=True), signal)

@@ -33,6 +33,8 @@ def command(
     """Stop jobs and everything they started.
 
     Returns when they are gone: first the signal, then the grace period, then SIGKILL to all that is left.
+
+    ID may be a name, too: of jobs with the same name, the one that is not over is meant.
     """
     from gproc.cli.show import show_documents, show_jobs
     from gproc.model.document import status_to_document
@@ -61,7 +63,7 @@ async def _stop(
                 note(f"left; the server goes on stopping the job: gproc wait {job_id} tells when it is gone")
                 raise
 
-        return await for_each(client, jobs, stop)
+        return await for_each(client, jobs, stop, prefers_alive=True)
 
 
 def _gone(job: JobStatus) -> JobStatus:
