@@ -247,7 +247,7 @@ class Supervisor:
         entry.failure = error
         entry.status = replace(entry.status, state=JobState.LOST)
         self._changed(entry)
-        with suppress(OSError):  # then it is deleted at the next start, where it is found again
+        with suppress(OSError):  # then the next start finds it, and deletes it or tells of it as lost
             await self._tasks.thread(self._state.delete, entry.id)
 
     # Asking

@@ -355,12 +355,11 @@ async def test_a1_a_program_that_a_user_may_not_run_is_an_error(supervisor: Supe
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 async def test_a6_a_directory_that_the_jobs_user_may_not_enter_is_told_as_such(
-    supervisor: Supervisor, tmp_path: Path
+    supervisor: Supervisor, state_dir: Path
 ) -> None:
     nobody = RunAs(user="nobody", uid=65534, gid=65534, groups=(), home="/")
-    tmp_path.chmod(0o700)
     with pytest.raises(StartFailed, match="Permission denied; give one that the job's user may enter"):
-        await supervisor.start("true", working_directory=str(tmp_path), run_as=nobody)
+        await supervisor.start("true", working_directory=str(state_dir), run_as=nobody)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
