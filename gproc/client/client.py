@@ -123,10 +123,10 @@ class Client:
             JobRequest(
                 command=command,
                 args=arguments_of(args),
-                env=env or {},
+                env=_texts("env", env),
                 working_directory=working_directory,
                 name=name,
-                labels=labels or {},
+                labels=_texts("labels", labels),
                 request_id=request_id,
                 timeout=_duration("timeout", timeout),
                 stop=stop or StopPolicy(),
@@ -195,7 +195,11 @@ class Client:
     ) -> AsyncGenerator[JobStatus, None]:
         """Yield the caller's own jobs that pass every filter, newest first, fetched page by page."""
         query = ListQuery(
-            states=frozenset(states), labels=labels or {}, id_prefix=id_prefix, name=name, page_size=page_size
+            states=frozenset(states),
+            labels=_texts("labels", labels),
+            id_prefix=id_prefix,
+            name=name,
+            page_size=page_size,
         )
         while True:
             page = await self.page(query)
@@ -290,8 +294,18 @@ def _signal(signal: Signals | str) -> Signals:
     return signal if isinstance(signal, Signals) else parse_signal(signal)
 
 
-def _duration(field: str, duration: timedelta | float | None) -> timedelta | None:
+def _duration(field: str, duration: object) -> timedelta | None:
+    if duration is None or isinstance(duration, timedelta):
+        return duration
+    if not isinstance(duration, int | float):
+        raise InvalidArgument(field, f"{duration!r:.100} is neither a number of seconds nor a timedelta")
     try:
-        return timedelta(seconds=duration) if isinstance(duration, int | float) else duration
+        return timedelta(seconds=duration)
     except (ValueError, OverflowError):
         raise InvalidArgument(field, f"{duration} is not a number of seconds that can be counted") from None
+
+
+def _texts(field: str, texts: object) -> Mapping[str, str]:
+    if not isinstance(texts, Mapping | None):
+        raise InvalidArgument(field, f"must be a dict of texts, not {texts!r:.100}")
+    return texts or {}

@@ -77,6 +77,30 @@ async def test_a_time_that_cannot_be_counted_is_refused_with_the_name_of_its_fie
     assert not server.calls
 
 
+@pytest.mark.parametrize("value", ["5s", [1], {}])
+async def test_a_time_that_is_no_number_is_refused_with_the_name_of_its_field(
+    client: Client, server: Any, value: Any
+) -> None:
+    with pytest.raises(InvalidArgument, match=f"^timeout: {re.escape(repr(value))} is neither a number of seconds nor"):
+        await client.start("true", timeout=value)
+    with pytest.raises(InvalidArgument, match=r"^grace: "):
+        await client.stop(server.add(), grace=value)
+    assert not server.calls
+
+
+@pytest.mark.parametrize("value", [["a"], "a=b", {"a"}])
+async def test_labels_and_variables_without_values_are_refused_with_the_name_of_their_field(
+    client: Client, server: Any, value: Any
+) -> None:
+    with pytest.raises(InvalidArgument, match=f"^labels: must be a dict of texts, not {re.escape(repr(value))}"):
+        await client.start("true", labels=value)
+    with pytest.raises(InvalidArgument, match=r"^env: "):
+        await client.start("true", env=value)
+    with pytest.raises(InvalidArgument, match=r"^labels: "):
+        await anext(client.list(labels=value))
+    assert not server.calls
+
+
 async def test_a_lost_reply_does_not_run_the_program_twice(client: Client, server: Any) -> None:
     server.lost_replies = 1
     await client.start("true")
