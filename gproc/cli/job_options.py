@@ -101,6 +101,6 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not key or not equals:
-            raise click.UsageError(f"{option} {text!r}: must be KEY=VALUE")
+            raise click.UsageError(f"{option} {text!r}: must be K=V")
         found[key] = value
     return found

@@ -22,9 +22,22 @@ _STATES = ("pending", "running", "stopping", "exited", "signaled", "stopped", "t
 
 
 @click.command("list", cls=Command)
-@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), metavar="STATE", help="Only this state.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(_STATES),
+    metavar="STATE",
+    help=f"Only this state, of {', '.join(_STATES)}; may be repeated, for any of them.",
+)
 @click.option("--running", is_flag=True, help="Only jobs that have not ended.")
-@click.option("--label", "labels", metavar="K=V", multiple=True, help="Only jobs with this label.")
+@click.option(
+    "--label",
+    "labels",
+    metavar="K=V",
+    multiple=True,
+    help="Only jobs with this label; may be repeated, for all of them.",
+)
 @click.option("--name", metavar="NAME", type=JOB, help="Only jobs with this name.")
 @click.option("--limit", type=ONE_OR_MORE, metavar="N", help="The newest N (100).")
 @click.option("-a", "--all", "everything", is_flag=True, help="All of them, however many.")

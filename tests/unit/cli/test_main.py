@@ -13,6 +13,7 @@ import pytest
 
 from gproc.cli.commands import ELSEWHERE, VERBS, Verb
 from gproc.cli.main import run
+from gproc.model import JobState
 
 NOTHING = {"HOME": "/nonexistent", "XDG_CONFIG_HOME": "/nonexistent"}
 
@@ -59,7 +60,7 @@ def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         (("lst",), "gproc: there is no command 'lst'; did you mean `gproc list`?"),
         (("start",), "gproc: start: Missing argument 'COMMAND'"),
         (("start", "--timeout", "soon", "ls"), "gproc: start: Invalid value for '--timeout': 'soon' is not a duration"),
-        (("start", "-e", "novalue", "ls"), "gproc: start: -e 'novalue': must be KEY=VALUE"),
+        (("start", "-e", "novalue", "ls"), "gproc: start: -e 'novalue': must be K=V"),
         (("stop", "--signal", "BANG", "x"), "gproc: stop: Invalid value for '--signal'"),
         (("output", "--since", "yesterday", "x"), "gproc: output: --since 'yesterday': is neither a time"),
         (("output", "--since", "99999999h", "x"), "gproc: output: --since '99999999h': is neither a time"),
@@ -159,6 +160,13 @@ def test_a_verb_has_a_help_page_that_begins_as_the_first_page_says(here: Here, v
     done = here(verb.name, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert verb.summary in " ".join(done.stdout.split())
+
+
+def test_the_help_of_list_says_which_states_there_are_and_what_repeating_a_filter_means(here: Here) -> None:
+    page = " ".join(here("list", "--help").stdout.split())
+    assert all(state.value in page for state in JobState)
+    assert "; may be repeated, for any of them" in page
+    assert "; may be repeated, for all of them" in page
 
 
 def test_the_first_help_page_imports_no_verb_and_nothing_heavy() -> None:
