@@ -111,7 +111,7 @@ def bob(server: ThreadedServer, tmp_path: Path) -> Cli:
 def left_alone(job: str, offset: int | str) -> str:
     return (
         f"gproc: stopped listening, not the job; listen again: gproc output --offset {offset} {job}; "
-        "`gproc stop` ends it"
+        f"`gproc stop {job}` ends it"
     )
 
 
@@ -523,7 +523,8 @@ def test_a_start_whose_id_cannot_be_printed_says_it_to_people(alice: Cli) -> Non
     for redirection in (">/dev/full", ">&-"):
         done = alice.shell(f'"$@" </dev/null {redirection}', "start", "sleep", "100")
         told, problem = done.stderr.splitlines()
-        (job,) = ID.findall(told.partition(";")[0])
+        job = ID.findall(told)[0]
+        assert told.endswith(f"could not be printed: {job}; `gproc stop {job}` ends it")
         assert (done.returncode, problem.startswith("gproc: standard output: ")) == (125, True)
         assert alice("stop", job).returncode == 0
 

@@ -50,5 +50,5 @@ def _print_id(job_id: JobId, *, listen: bool) -> None:
     try:
         print(job_id, file=sys.stderr if listen else sys.stdout, flush=True)
     except OSError:
-        note(f"the job was started, and its id could not be printed: {job_id}; `gproc stop` ends it")
+        note(f"the job was started, and its id could not be printed: {job_id}; `gproc stop {job_id}` ends it")
         raise

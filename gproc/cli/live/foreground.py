@@ -92,7 +92,7 @@ def _telling_that_it_goes_on(job: Job, output: Output, place: Place, was_stopped
         if was_stopped():
             note(f"stopped listening; the server goes on stopping the job, if it was there to hear it; {again}")
         else:
-            note(f"stopped listening, not the job; {again}; `gproc stop` ends it")
+            note(f"stopped listening, not the job; {again}; `gproc stop {job.id}` ends it")
         raise
 
 
