@@ -327,6 +327,7 @@ def test_a_wait_of_no_time_tells_what_has_ended_and_what_goes_on(alice: Cli) -> 
     assert [job["id"] for job in json.loads(waited.stdout) if job.get("state") == "exited"] == [over]
     assert f"job {running}: has not ended in time" in waited.stderr
     assert over not in waited.stderr
+    assert json.loads(alice("status", "--json", running).stdout)["state"] == "running"
     assert alice("wait", "--timeout", "0", over).returncode == 0
     alice("stop", running)
 
