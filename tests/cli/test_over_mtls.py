@@ -201,6 +201,7 @@ def test_jobs_are_found_by_beginning_and_by_name_and_not_by_what_is_unclear(alic
     one = alice.start("-n", "only-one", "true")
     assert json.loads(alice("status", "--json", one[:30]).stdout)["id"] == one
     assert json.loads(alice("status", "--json", "only-one").stdout)["id"] == one
+    alice.start("true")
     assert alice("status", "0").returncode == 125
 
 
