@@ -24,6 +24,7 @@ def relayed(session: Session, command: Sequence[str]) -> Iterator[Carried]:
     relay = [sys.executable, "-m", "gproc_bench.drivers.relay"]
     identity = [str(pki.ca), str(pki.server_cert), str(pki.server_key)]
     with ExitStack() as stack:
+        stack.callback(path.unlink)  # what is still to be written to the disk of it would slow the next one down
 
         def start(argv: Sequence[str], stdin: int, stdout: int) -> subprocess.Popen[bytes]:
             process = subprocess.Popen(argv, env=session.env, stdin=stdin, stdout=stdout)
