@@ -66,24 +66,23 @@ async def test_all_that_a_job_can_be_asked_for_reaches_the_server(client: Client
     ]
 
 
-@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e300])
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (float("nan"), "nan is not a number of seconds"),
+        (float("inf"), "inf is not a number of seconds"),
+        (1e300, "1e+300 is not a number of seconds"),
+        ("5s", "'5s' is neither a number of seconds nor"),
+        ([1], "[1] is neither a number of seconds nor"),
+        ({}, "{} is neither a number of seconds nor"),
+    ],
+)
 async def test_a_time_that_cannot_be_counted_is_refused_with_the_name_of_its_field(
-    client: Client, server: Any, seconds: float
+    client: Client, server: Any, value: Any, problem: str
 ) -> None:
-    with pytest.raises(InvalidArgument, match=f"^timeout: {re.escape(str(seconds))} is not a number of seconds"):
-        await client.start("true", timeout=seconds)
-    with pytest.raises(InvalidArgument, match=r"^grace: "):
-        await client.stop(server.add(), grace=seconds)
-    assert not server.calls
-
-
-@pytest.mark.parametrize("value", ["5s", [1], {}])
-async def test_a_time_that_is_no_number_is_refused_with_the_name_of_its_field(
-    client: Client, server: Any, value: Any
-) -> None:
-    with pytest.raises(InvalidArgument, match=f"^timeout: {re.escape(repr(value))} is neither a number of seconds nor"):
+    with pytest.raises(InvalidArgument, match=f"^timeout: {re.escape(problem)}"):
         await client.start("true", timeout=value)
-    with pytest.raises(InvalidArgument, match=r"^grace: "):
+    with pytest.raises(InvalidArgument, match=f"^grace: {re.escape(problem)}"):
         await client.stop(server.add(), grace=value)
     assert not server.calls
 
