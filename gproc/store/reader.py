@@ -16,12 +16,14 @@ from typing import Self
 
 from gproc.model import Chunk, Gap, OutputRange, Stream
 from gproc.store.index import Index, Kind
+from gproc.store.memory import ChunkMemory
 from gproc.store.writer import Extent
 
 __all__ = ["CHUNK_BYTES", "OutputCursor", "WouldBlockError", "stored_extent"]
 
 CHUNK_BYTES = 256 * 1024
 _SCAN_BYTES = 64 * 1024
+_memory = ChunkMemory(CHUNK_BYTES)
 _STREAMS = {Kind.STDOUT: Stream.STDOUT, Kind.STDERR: Stream.STDERR}
 _KINDS = {stream: kind for kind, stream in _STREAMS.items()}
 
@@ -138,14 +140,14 @@ class OutputCursor:
     def _pread(self, size: int, offset: int, may_block: bool) -> bytes | memoryview:
         if may_block:
             return os.pread(self._output_fd, size, offset)
-        buffer = bytearray(size)
+        place = _memory.take(size)
         try:
-            count = os.preadv(self._output_fd, [buffer], offset, os.RWF_NOWAIT)
+            count = os.preadv(self._output_fd, [place], offset, os.RWF_NOWAIT)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EOPNOTSUPP):
                 raise
             raise WouldBlockError from None
-        return memoryview(buffer)[:count]
+        return place[:count]
 
     def _offset_at(self, since: datetime, extent: Extent) -> int:
         record = self._index.record(self._index.find_time(round(since.timestamp() * 1e6) * 1000))

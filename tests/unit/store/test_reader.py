@@ -9,7 +9,7 @@ import pytest
 
 from gproc.model import Chunk, Gap, OutputRange, Stream
 from gproc.store.index import RECORD_BYTES, IndexRecord, Kind, encode
-from gproc.store.reader import CHUNK_BYTES, OutputCursor, stored_extent
+from gproc.store.reader import CHUNK_BYTES, OutputCursor, WouldBlockError, stored_extent
 from gproc.store.writer import Extent, OutputWriter
 
 SECOND = 1_000_000_000
@@ -122,6 +122,17 @@ def test_d7_a_reader_that_is_up_to_date_sees_a_gap_grow(output: Output) -> None:
     assert cursor.read(output.writer.extent) == Gap(5, 2)
     output.write(Kind.STDOUT, b"back")
     assert list(output.events(cursor, output.writer.extent)) == [(7, STDOUT, b"back")]
+
+
+def test_chunks_that_are_kept_stay_as_they_are_while_others_are_read(output: Output) -> None:
+    for byte in (b"a", b"b", b"c"):
+        output.write(Kind.STDOUT, byte * CHUNK_BYTES)
+    cursor = output.cursor()
+    try:
+        kept = [cursor.read(output.writer.extent, may_block=False) for _ in range(3)]
+    except WouldBlockError:
+        pytest.skip("this file system has every reader wait")
+    assert [set(bytes(chunk.data)) for chunk in kept if isinstance(chunk, Chunk)] == [{*b"a"}, {*b"b"}, {*b"c"}]
 
 
 def test_nothing_beyond_what_was_announced_is_read(both: Output) -> None:
