@@ -287,10 +287,11 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
         It ends after a record that was not full: a message may end there, so the protocol is asked where to go on.
         """
-        filled, size, read = 0, len(buffer), self._tls.read
+        filled, size = 0, len(buffer)
+        read = cast("Callable[[int, memoryview], int]", self._tls.read)
         try:
             while filled < size:
-                count = cast("int", read(size - filled, buffer[filled:]))
+                count = read(_RECORD, buffer[filled:])
                 filled += count
                 if count < _RECORD:
                     self._is_over = not count
