@@ -93,6 +93,8 @@ class Supervisor:
         self._watchers = Watchers(self._registry)
         self._attachment = Attachment(self._state, self._tasks, self._changed)
         self._cgroups: Path | None = None
+        self._undeleted: dict[JobId, str] = {}
+        """What the log was told of jobs that could not be deleted."""
 
     async def __aenter__(self) -> Self:
         """Lock the directory, find the jobs in it again, and be ready to start more.
@@ -366,17 +368,29 @@ class Supervisor:
         """Forget a finished job and delete its output; raise `JobRunning` if it is not finished.
 
         Those who are reading its output can read it to the end. Raises `InternalError` if its files cannot be deleted;
-        then it is not forgotten, either.
+        then it is not forgotten, either, and the log says so. If cancelled, the job is removed all the same.
         """
         entry = self._registry.get(job_id, owner)
         if not entry.status.is_final:
             raise JobRunning(f"job {job_id}: is {entry.status.state.value}; stop it first with `gproc stop {job_id}`")
         self._registry.discard(entry)
+        failure = await asyncio.shield(self._delete(entry))
+        if failure is not None:
+            raise failure
+
+    async def _delete(self, entry: Entry) -> InternalError | None:
+        """Delete the files of a job; return why they cannot be. The log is told that once, until it is another."""
         try:
-            await self._tasks.thread(self._state.delete, job_id)
+            await self._tasks.thread(self._state.delete, entry.id)
         except OSError as error:
             self._registry.add(entry)
-            raise InternalError(f"job {job_id}: its files cannot be deleted: {error.strerror}") from error
+            failure = InternalError(f"job {entry.id}: its files cannot be deleted: {error.strerror}")
+            if self._undeleted.get(entry.id) != str(failure):
+                self._undeleted[entry.id] = str(failure)
+                _log.error("job not removed", extra={"job": entry.id, "reason": str(failure)})
+            return failure
+        self._undeleted.pop(entry.id, None)
+        return None
 
     async def _stop_unreachable(self, entry: Entry, asked: Mapping[str, object]) -> bool:
         """Whether the shim of *entry* could only be told by a signal to stop its job, and was."""
@@ -470,10 +484,8 @@ class Supervisor:
             try:
                 await self.remove(job_id)
                 _log.info("job expired", extra={"job": job_id})
-            except JobNotFound:
-                pass  # its owner has removed it since
-            except InternalError as error:
-                _log.error("job not removed", extra={"job": job_id, "reason": str(error)})
+            except (JobNotFound, InternalError):
+                pass  # its owner has removed it since, or why it cannot be was logged
 
     async def _close(self) -> None:
         await self._tasks.close()

@@ -84,6 +84,35 @@ async def test_a_job_whose_files_cannot_be_deleted_is_not_forgotten(supervisor: 
     assert supervisor.list().jobs == ()
 
 
+async def test_that_a_job_cannot_be_deleted_is_logged_once_whoever_tries(
+    supervisor: Supervisor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = await supervisor.start("true")
+    await supervisor.wait(job)
+    with frozen(tmp_path / "state" / "jobs"):
+        for _ in range(3):
+            await supervisor._retain()
+        with pytest.raises(InternalError, match="cannot be deleted"):
+            await supervisor.remove(job)
+    assert [record.getMessage() for record in caplog.records] == ["job not removed"]
+    await supervisor._retain()
+    assert supervisor.list().jobs == ()
+
+
+async def test_a_job_whose_remover_left_before_it_could_not_be_deleted_is_kept_and_logged(
+    supervisor: Supervisor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = await supervisor.start("true")
+    await supervisor.wait(job)
+    with frozen(tmp_path / "state" / "jobs"):
+        removing = asyncio.ensure_future(supervisor.remove(job))
+        await asyncio.sleep(0)
+        removing.cancel()
+        await until(lambda: caplog.records)
+    assert removing.cancelled()
+    assert [status.id for status in supervisor.list().jobs] == [job]
+
+
 async def test_a_stop_with_a_negative_grace_is_refused_and_the_job_goes_on(supervisor: Supervisor) -> None:
     job = await supervisor.start("sleep", ["60"])
     with pytest.raises(InvalidArgument, match="grace"):
