@@ -136,12 +136,20 @@ def pending_status(spec: JobSpec) -> JobStatus:
 
 
 def extent_of(directory: Path, status: JobStatus) -> Extent:
-    """Return how far the stored output of a job goes; raises `OSError` if that cannot be seen now."""
+    """Return how far the stored output of a job goes.
+
+    Where that cannot be seen, what a final status says is believed: readers are told what cannot be read. Raises
+    `OSError` of a job that is not final.
+    """
     try:
         with opened(directory) as fd:
             return stored_extent(dir_fd=fd, end=status.output_bytes if status.is_final else None)
     except FileNotFoundError:
         return Extent(status.output_bytes, 0)
+    except OSError:
+        if not status.is_final:
+            raise
+        return Extent(status.output_bytes, status.output_bytes)
 
 
 def declare_lost(directory: Path) -> JobStatus | None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gproc.model import JobState, JobStatus
+from gproc.store.writer import Extent
 from gproc.testing.faults import Damage
-from gproc.worker import Supervisor
+from gproc.worker import Supervisor, recovery
 
 
 async def finished_job(state_dir: Path) -> JobStatus:
@@ -73,3 +75,11 @@ async def test_e6_of_a_job_that_wrote_nothing_it_is_not_said_that_it_ran(tmp_pat
         status.reason
         == "how it ended cannot be known, because its status record cannot be read (not a record of Gproc)"
     )
+
+
+async def test_of_output_that_cannot_be_looked_at_a_final_status_is_believed(tmp_path: Path) -> None:
+    job = await finished_job(tmp_path / "state")
+    (tmp_path / "no directory").touch()
+    assert recovery.extent_of(tmp_path / "no directory", job) == Extent(5, 5)
+    with pytest.raises(NotADirectoryError):
+        recovery.extent_of(tmp_path / "no directory", replace(job, state=JobState.RUNNING))
