@@ -147,8 +147,9 @@ class Attachment:
         """Serve what is stored of a job of which nothing can be learned now, until something can."""
         with suppress(OSError):
             entry.extent = await self._tasks.thread(recovery.extent_of, self._state.job(entry.id), entry.status)
+        if entry.status.reason != problem:
+            _log.warning("job not reached", extra={"job": entry.id, "reason": problem})
         entry.status = replace(entry.status, reason=problem)
         self._changed(entry)
-        _log.warning("job not reached", extra={"job": entry.id, "reason": problem})
         await asyncio.sleep(_LOST_AFTER_SECONDS)
         await self.find_out(entry)

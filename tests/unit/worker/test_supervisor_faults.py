@@ -160,6 +160,26 @@ async def test_a_reader_for_whom_there_is_no_descriptor_is_told_to_try_again(sup
             await anext(pieces)
 
 
+async def test_that_a_shim_is_mute_is_logged_once_however_often_it_is_asked(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gproc.worker.attachment._LOST_AFTER_SECONDS", 0.05)
+    job = await supervisor.start("sleep", ["60"])
+    entry = supervisor._registry.get(job, None)
+    shim = holder_of_lock(supervisor._state.job(job) / "spec.json")
+    assert shim is not None
+    assert entry.link is not None
+    os.kill(shim, signal.SIGSTOP)
+    entry.link.close()
+    async with asyncio.timeout(10), aclosing(supervisor.watch([job])) as statuses:
+        for _ in range(4):
+            await anext(statuses)
+    monkeypatch.undo()
+    os.kill(shim, signal.SIGCONT)
+    await until(lambda: entry.link)
+    assert [record.getMessage() for record in caplog.records] == ["job not reached"]
+
+
 async def test_a_job_whose_shim_dies_at_once_is_lost_and_never_run_again(supervisor: Supervisor) -> None:
     for number in range(5):
         request = JobRequest(command="sh", args=("-c", "kill -9 $PPID; sleep 60"), request_id=f"request {number}")
