@@ -37,9 +37,11 @@ def prepare_subtree(root: Path, *, is_entered_again: bool = False) -> Path:
 
     A group with processes of its own may not hand controllers on to groups below it. So if this process is in *root*
     it moves to a leaf; but not if the next one will be put into *root* (*is_entered_again*) while jobs run on, which
-    the kernel refuses once controllers are handed on: then there are none. Raises `OSError` if it cannot be used.
+    the kernel refuses once controllers are handed on: then there are none. It is made if it is not there and the
+    directory above is a cgroup. Raises `OSError` if it cannot be used.
     """
-    root.mkdir(exist_ok=True)
+    if (root.parent / "cgroup.procs").exists():
+        root.mkdir(exist_ok=True)
     if not (root / "cgroup.kill").exists():
         raise FileNotFoundError(2, "not a cgroup v2 with cgroup.kill (Linux 5.14)", str(root))
     jobs = root / "jobs"

@@ -55,9 +55,18 @@ def handed_on(*groups: Path) -> Sequence[bool]:
     return [(group / "cgroup.subtree_control").exists() for group in groups]
 
 
-def test_what_is_no_cgroup_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_cgroup_is_refused_and_not_made(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"not a cgroup v2 with cgroup\.kill"):
         prepare_subtree(tmp_path / "group")
+    assert not (tmp_path / "group").exists()
+
+
+def test_a_group_that_is_not_there_is_made_in_a_cgroup(unit: Path) -> None:
+    try:
+        assert prepare_subtree(unit / "new") == unit / "new" / "jobs"
+    finally:
+        (unit / "new" / "jobs").rmdir()
+        (unit / "new").rmdir()
 
 
 @pytest.mark.parametrize("is_entered_again", [False, True])
@@ -105,7 +114,7 @@ async def test_a_cgroup_that_was_configured_and_cannot_be_used_is_named_with_the
     (tmp_path / "plain").mkdir()
     for unusable, reason in (
         (tmp_path / "plain", r"not a cgroup v2 with cgroup\.kill \(Linux 5\.14\)"),
-        (tmp_path / "no" / "such", "No such file or directory"),
+        (tmp_path / "no" / "such", r"not a cgroup v2 with cgroup\.kill \(Linux 5\.14\)"),
     ):
         supervisor = Supervisor(tmp_path / "state", SupervisorSettings(cgroup=unusable))
         with pytest.raises(StateError, match=f"^cgroup {unusable}: cannot be used: {reason}$"):
