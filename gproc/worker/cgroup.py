@@ -6,7 +6,9 @@ configuration names. Everything here is optional; without it, sweeping through /
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from gproc.model import Usage
 __all__ = ["JobCgroup", "delegated_subtree", "disk_of", "prepare_subtree", "was_taken"]
 
 _WANTED = ("cpu", "io", "memory", "pids")
+_LOOK_EVERY_SECONDS = 0.005
 
 
 def delegated_subtree() -> Path | None:
@@ -106,10 +109,16 @@ class JobCgroup:
         with suppress(OSError):
             (self.path / "cgroup.kill").write_text("1")
 
-    def remove(self) -> None:
-        """Remove the group, if it is empty."""
-        with suppress(OSError):
-            self.path.rmdir()
+    def remove(self, *, patience: float = 0.0) -> None:
+        """Remove the group, if it is empty within so many seconds: what is killed is in it until it has ended."""
+        give_up_at = time.monotonic() + patience
+        while True:
+            try:
+                return self.path.rmdir()
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() >= give_up_at:
+                    return None
+            time.sleep(_LOOK_EVERY_SECONDS)
 
     def oom_kills(self) -> int:
         """Return how many processes were killed for want of memory."""

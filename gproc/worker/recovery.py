@@ -46,6 +46,8 @@ __all__ = ["declare_lost", "extent_of", "may_have_run", "new_entry", "pending_st
 _WANT_OF_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 _KILL_ROUNDS = 20
+_KILLED_SECONDS = 1.0
+"""How long what was killed may take to be gone."""
 
 _log = logging.getLogger("gproc.worker")
 
@@ -301,7 +303,6 @@ def _kill_remains(stored: _Stored) -> None:
     if stored.spec.cgroup:
         # A group of its own holds nothing but this job.
         JobCgroup(stored.spec.cgroup).kill()
-        JobCgroup(stored.spec.cgroup).remove()
     pid = stored.status.pid if stored.status is not None else None
     ticks = start_ticks(pid) if pid else None
     is_the_same = ticks is not None and ticks == stored.shim.get("start_ticks")
@@ -312,3 +313,5 @@ def _kill_remains(stored: _Stored) -> None:
         # What is being killed may be forking.
         if not kill_bearers(f"{JOB_VARIABLE}={stored.spec.id}"):
             break
+    if stored.spec.cgroup:
+        JobCgroup(stored.spec.cgroup).remove(patience=_KILLED_SECONDS)

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from gproc_support.supervision import until_output
 
 from gproc.errors import StartFailed, StateError
-from gproc.model import Usage
+from gproc.model import JobState, Usage
 from gproc.worker import Supervisor, SupervisorSettings
 from gproc.worker.cgroup import JobCgroup, disk_of, prepare_subtree, was_taken
+from gproc.worker.holder import holder_of_lock
 
 DELEGATED = "from gproc.worker.cgroup import delegated_subtree; print(delegated_subtree())"
 
@@ -121,6 +124,23 @@ async def test_a_cgroup_that_was_configured_and_cannot_be_used_is_named_with_the
             await supervisor.__aenter__()
     async with Supervisor(tmp_path / "state"):
         """The directory was given back: the next server, configured otherwise, can have it."""
+
+
+async def test_the_group_of_a_job_that_lost_its_shim_is_removed(unit: Path, tmp_path: Path) -> None:
+    jobs = unit / "leaf" / "jobs"
+    try:
+        async with Supervisor(tmp_path / "state", SupervisorSettings(cgroup=unit / "leaf")) as supervisor:
+            job_id = await supervisor.start("sh", ["-c", "for i in $(seq 50); do sleep 60 & done; echo all; wait"])
+            await until_output(supervisor, job_id, b"all")
+            shim = holder_of_lock(tmp_path / "state" / "jobs" / job_id / "spec.json")
+            assert shim is not None
+            assert (jobs / job_id).is_dir()
+            os.kill(shim, signal.SIGKILL)
+            assert (await supervisor.wait(job_id)).state is JobState.LOST
+            assert not (jobs / job_id).exists()
+    finally:
+        for group in (*jobs.glob("*/"), jobs):
+            group.rmdir()
 
 
 def test_c6_figures_come_from_the_group_where_it_has_them(tmp_path: Path) -> None:
