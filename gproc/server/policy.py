@@ -67,7 +67,13 @@ def _allows(pattern: str, request: JobRequest) -> bool:
         return False
     path = join(request.working_directory, command)
     # Where ".." leads to is up to the links before it, and those may be the owner's.
-    return isabs(path) and ".." not in path.split("/") and fnmatchcase(normpath(path), pattern)
+    return isabs(path) and ".." not in path.split("/") and _fits(normpath(path), pattern)
+
+
+def _fits(path: str, pattern: str) -> bool:
+    """Whether *path* is as *pattern* says, part by part: nothing in it stands for a slash, as in a shell."""
+    parts, wanted = path.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
 def _subject(pattern: str, command: str) -> str:

@@ -40,6 +40,11 @@ def test_a_denied_path_is_denied_however_it_is_written() -> None:
         check_command((Rule(deny=("/opt/bad/*",)),), "alice", asks("/opt/./bad//tool"))
 
 
+def test_what_lies_deeper_than_a_denied_path_is_denied() -> None:
+    with pytest.raises(PermissionDenied):
+        check_command((Rule(deny=("/opt/bad/*",)),), "alice", asks("/opt/bad/deeper/tool"))
+
+
 @pytest.mark.parametrize(
     ("command", "cwd"), [("ls", ""), ("/usr/bin/sort", ""), ("bin/sort", "/usr"), ("/usr/./bin//sort", "")]
 )
@@ -59,6 +64,7 @@ def test_what_an_allow_list_names_may_run(command: str, cwd: str) -> None:
         ("/tmp/link/../../usr/bin/sort", ""),
         ("../../usr/bin/sort", "/tmp/link"),
         ("usr/bin/sort", "/tmp/link/../.."),
+        ("/usr/bin/deeper/sort", ""),
     ],
 )
 def test_what_an_allow_list_does_not_name_may_not_run(command: str, cwd: str) -> None:
