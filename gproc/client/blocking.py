@@ -273,7 +273,11 @@ class _Errand(Generic[_T]):
     def result(self) -> _T:
         """Wait for the work, and return what it returned or raise what it raised; called by the thread."""
         self._is_under_way.acquire()
-        return cast("asyncio.Task[_T]", self._task).result()
+        task, self._task = cast("asyncio.Task[_T]", self._task), None
+        try:
+            return task.result()
+        finally:
+            del task  # an error knows where it was raised, and would keep itself
 
     async def _do(self) -> _T:
         return await self._work()

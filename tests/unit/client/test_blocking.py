@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import multiprocessing
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
@@ -15,7 +17,7 @@ from gproc_support.waiting import soon
 
 from gproc import client as waiting
 from gproc.client import blocking
-from gproc.errors import JobNotFound, Unavailable
+from gproc.errors import InvalidArgument, JobNotFound, Unavailable
 from gproc.model import Chunk, JobPage, JobState, ListQuery, Stream
 
 T = TypeVar("T")
@@ -68,6 +70,23 @@ async def test_who_wants_to_know_is_told_of_a_break(server: Any, alice: Any) -> 
 
     await in_thread(script)
     assert told == [Unavailable]
+
+
+def test_an_error_is_gone_with_the_last_who_holds_it(alice: Any) -> None:
+    def failure(client: blocking.Client) -> weakref.ref[Exception]:
+        try:
+            client.status("no id")
+        except InvalidArgument as error:
+            return weakref.ref(error)
+        raise AssertionError
+
+    gc.disable()
+    try:
+        with blocking.Client("localhost:1", **alice) as client:
+            error = failure(client)
+        assert error() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", ["Client", "Job", "Output"])
