@@ -109,6 +109,8 @@ class _Scan:
             seconds, nanos = _signed(self._numbers.get(1, 0), 64), _signed(self._numbers.get(2, 0), 32)
             if seconds not in schema.seconds or nanos not in schema.nanos:
                 raise InvalidArgument(path, f"{seconds} s and {nanos} ns are out of range")
+            if not seconds and 0 < abs(nanos) < schema.least_nanos:
+                raise InvalidArgument(path, f"{nanos} ns are too little; the least is {schema.least_nanos} ns")
         return changed
 
     def _packed(self, field: Field, pos: int, end: int, path: str) -> int:

@@ -65,6 +65,8 @@ class Schema(NamedTuple):
     seconds: range | None = None
     """The values of field 1 that Python can express; only for moments and durations."""
     nanos: range | None = None
+    least_nanos: int = 0
+    """Fewer, and no second beside them, would become nothing, which means something else."""
 
 
 def text(name: str) -> Field:
@@ -111,4 +113,5 @@ DURATION = Schema(
     {1: number("seconds"), 2: number("nanos")},
     range(-315_576_000_000, 315_576_000_001),
     range(1 - 10**9, 10**9),
+    least_nanos=1000,
 )

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import betterproto
 import pytest
-from betterproto.lib.google.protobuf import Timestamp
+from betterproto.lib.google.protobuf import Duration, Timestamp
 
 from gproc.errors import InvalidArgument
 from gproc.wire import METHODS, messages
@@ -113,6 +114,16 @@ def test_moments_outside_the_calendar_are_refused(seconds: int, is_good: bool) -
         assert messages.GetOutputRequest().parse(scan(data, schema_of(messages.GetOutputRequest), BOUNDS)).since
     else:
         assert refused(data, messages.GetOutputRequest).startswith(f"since: {seconds} s and 0 ns are out of range")
+
+
+@pytest.mark.parametrize(("nanos", "is_good"), [(0, True), (1, False), (999, False), (-1, False), (1000, True)])
+def test_a_duration_that_would_become_none_is_refused(nanos: int, is_good: bool) -> None:
+    duration = bytes(Duration(nanos=nanos))
+    data = b"\x42" + bytes((len(duration),)) + duration
+    if is_good:
+        assert messages.JobRequest().parse(scan(data, REQUEST, BOUNDS)).timeout == timedelta(microseconds=nanos / 1000)
+    else:
+        assert refused(data) == f"timeout: {nanos} ns are too little; the least is 1000 ns"
 
 
 def test_lists_of_numbers_come_one_by_one_or_as_a_block() -> None:
