@@ -35,9 +35,10 @@ from gproc.model import (
     parse_job_id,
 )
 from gproc.model.address import parse_address
+from gproc.model.checks import check_kind, check_seconds, listed, members
 from gproc.model.job import arguments_of
 from gproc.model.listing import USUAL_PAGE
-from gproc.model.units import parse_signal
+from gproc.model.units import parse_signal, span
 from gproc.wire import Call, SignalQuery, StopQuery
 from gproc.wire.calls import LIST, REMOVE, SIGNAL, START, STATUS, STOP, WAIT, WATCH
 
@@ -65,6 +66,7 @@ class Client:
         timeout: float = 30.0,
         patience: Patience | None = None,
     ) -> None:
+        check_seconds("timeout", timeout)
         self._connection = Connection(parse_address(addr), client_context(cacert=cacert, cert=cert, key=key))
         self._timeout = timeout
         self._patience = patience or Patience()
@@ -123,10 +125,10 @@ class Client:
             JobRequest(
                 command=command,
                 args=arguments_of(args),
-                env=_texts("env", env),
+                env={} if env is None else env,
                 working_directory=working_directory,
                 name=name,
-                labels=_texts("labels", labels),
+                labels={} if labels is None else labels,
                 request_id=request_id,
                 timeout=_duration("timeout", timeout),
                 stop=stop or StopPolicy(),
@@ -138,6 +140,7 @@ class Client:
 
     async def submit(self, request: JobRequest) -> Job:
         """Do as `start`, with a `JobRequest`."""
+        check_kind("request", request, JobRequest, "a JobRequest")
         if not request.request_id:
             request = replace(request, request_id=os.urandom(16).hex())
         status = await self._call(START, request, self._timeout)
@@ -168,13 +171,13 @@ class Client:
         The status is not final if the server could not reach the job's shim. *on_break* is told of each break.
         """
         query = StopQuery(
-            job_id=job_id, signal=None if signal is None else _signal(signal), grace=_duration("grace", grace)
+            job_id=job_id, signal=None if signal is None else parse_signal(signal), grace=_duration("grace", grace)
         )
         return await self._call(STOP, query, None, on_break)
 
     async def signal(self, job_id: JobId, signal: Signals | str) -> JobStatus:
         """Send a signal to a job's process group; raises `JobFinished` if it is over. It arrives once at most."""
-        return await self._call_once(SIGNAL, SignalQuery(job_id=job_id, signal=_signal(signal)))
+        return await self._call_once(SIGNAL, SignalQuery(job_id=job_id, signal=parse_signal(signal)))
 
     async def remove(self, job_id: JobId) -> None:
         """Forget a finished job and its output; raises `JobRunning` if it is not over."""
@@ -182,6 +185,7 @@ class Client:
 
     async def page(self, query: ListQuery) -> JobPage:
         """Return one page of the caller's own jobs, newest first."""
+        check_kind("query", query, ListQuery, "a ListQuery")
         return await self._call(LIST, query, self._timeout)
 
     async def list(
@@ -195,8 +199,8 @@ class Client:
     ) -> AsyncGenerator[JobStatus, None]:
         """Yield the caller's own jobs that pass every filter, newest first, fetched page by page."""
         query = ListQuery(
-            states=frozenset(states),
-            labels=_texts("labels", labels),
+            states=members("states", states, JobState),
+            labels={} if labels is None else labels,
             id_prefix=id_prefix,
             name=name,
             page_size=page_size,
@@ -216,7 +220,7 @@ class Client:
 
         Ends when all *ids* are final. A broken connection is mended, and what has not changed is not told again.
         """
-        wanted = tuple(ids)
+        wanted = listed("ids", ids, "ids")
         request = WATCH.write(wanted)
         known: dict[JobId, JobStatus] = {}
         persistence = Persistence(patience or self._patience, self._connection)
@@ -251,7 +255,7 @@ class Client:
         wanted = OutputRange(
             offset=offset,
             follow=follow,
-            streams=frozenset(streams) or frozenset(Stream),
+            streams=members("streams", streams, Stream) or frozenset(Stream),
             tail_bytes=tail_bytes,
             tail_lines=tail_lines,
             since=since,
@@ -290,22 +294,12 @@ class Client:
         return answer
 
 
-def _signal(signal: Signals | str) -> Signals:
-    return signal if isinstance(signal, Signals) else parse_signal(signal)
-
-
 def _duration(field: str, duration: object) -> timedelta | None:
     if duration is None or isinstance(duration, timedelta):
         return duration
-    if not isinstance(duration, int | float):
+    if isinstance(duration, bool) or not isinstance(duration, int | float):
         raise InvalidArgument(field, f"{duration!r:.100} is neither a number of seconds nor a timedelta")
     try:
-        return timedelta(seconds=duration)
+        return span(duration)
     except (ValueError, OverflowError):
         raise InvalidArgument(field, f"{duration} is not a number of seconds that can be counted") from None
-
-
-def _texts(field: str, texts: object) -> Mapping[str, str]:
-    if not isinstance(texts, Mapping | None):
-        raise InvalidArgument(field, f"must be a dict of texts, not {texts!r:.100}")
-    return texts or {}

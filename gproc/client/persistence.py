@@ -12,6 +12,7 @@ from typing import TypeVar
 from gproc.client.connection import Connection
 from gproc.client.resume import Backoff, Patience
 from gproc.errors import DeadlineExceeded, GprocError, Unavailable
+from gproc.model.checks import check_kind
 
 __all__ = ["OnBreak", "Persistence"]
 
@@ -25,6 +26,7 @@ class Persistence:
     """Pauses between attempts, and gives up in time."""
 
     def __init__(self, patience: Patience, connection: Connection, on_break: OnBreak | None = None) -> None:
+        check_kind("patience", patience, Patience, "a Patience")
         self._patience = patience
         self._connection = connection
         self._backoff = Backoff(patience, _chance)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from gproc.errors import InternalError, Unavailable
 from gproc.model import Chunk, End, Gap, JobState, JobStatus, OutputEvent, OutputRange, Stream
+from gproc.model.checks import check_natural, check_seconds
 
 __all__ = ["Backoff", "Patience", "Progress"]
 
@@ -31,6 +32,11 @@ class Patience:
     """The longest pause."""
     steady: float = 10.0
     """A connection that was up for so long counts as progress, though nothing came over it."""
+
+    def __post_init__(self) -> None:
+        check_natural("patience.attempts", self.attempts)
+        for name in ("total", "first_delay", "max_delay", "steady"):
+            check_seconds(f"patience.{name}", getattr(self, name))
 
 
 class Backoff:

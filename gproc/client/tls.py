@@ -24,7 +24,7 @@ def client_context(*, cacert: str | Path, cert: str | Path, key: str | Path) -> 
     Raises `ConfigError`, naming the file, if one cannot be read or used, or if others can read the key.
     """
     for setting, path in (("cacert", cacert), ("cert", cert), ("key", key)):
-        _check_readable(setting, Path(path))
+        _check_readable(setting, path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.hostname_checks_common_name = False
@@ -35,12 +35,14 @@ def client_context(*, cacert: str | Path, cert: str | Path, key: str | Path) -> 
     return context
 
 
-def _check_readable(setting: str, path: Path) -> None:
+def _check_readable(setting: str, path: str | Path) -> None:
     try:
-        with path.open("rb"):
+        with Path(path).open("rb"):
             pass
     except OSError as error:
         raise ConfigError(f"{setting} {path}: {error.strerror}; give {_WHAT[setting]}") from None
+    except (TypeError, ValueError):  # an environment without the variable, say
+        raise ConfigError(f"{setting} {path!r:.100}: not the name of a file; give {_WHAT[setting]}") from None
 
 
 def _check_private(key: Path) -> None:

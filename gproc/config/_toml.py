@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gproc.errors import ConfigError, InvalidArgument
+from gproc.model.checks import LARGEST_COUNT, LARGEST_SIZE, check_natural
 from gproc.model.units import parse_duration, parse_size
 
 Value = TypeVar("Value")
-
-_COUNT_MAX, _SIZE_MAX = (1 << 31) - 1, (1 << 63) - 1
 
 
 def read_file(path: Path, *, missing_is_empty: bool) -> dict[str, Any]:
@@ -72,30 +71,28 @@ def patterns(value: object, source: object, where: str) -> tuple[str, ...]:
     return tuple(text(pattern, source, where) for pattern in value)
 
 
-def count(value: object, source: object, where: str, *, most: int = _COUNT_MAX) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise ConfigError(f"{source}: {where}: must be a whole number from 0 to {most}")
-    return value
+def count(value: object, source: object, where: str, *, most: int = LARGEST_COUNT) -> int:
+    return _worded(lambda number, name: check_natural(name, number, most=most), value, source, where)
 
 
 def size(value: object, source: object, where: str) -> int:
     if isinstance(value, str):
         return _worded(parse_size, value, source, where)
-    return count(value, source, where, most=_SIZE_MAX)
+    return count(value, source, where, most=LARGEST_SIZE)
 
 
 def duration(value: object, source: object, where: str) -> timedelta:
     if isinstance(value, str):
         return _worded(parse_duration, value, source, where)
     try:
-        return timedelta(seconds=count(value, source, where, most=_SIZE_MAX))
+        return timedelta(seconds=count(value, source, where, most=LARGEST_SIZE))
     except OverflowError as error:
         raise ConfigError(f"{source}: {where}: is longer than can be counted") from error
 
 
-def _worded(parse: Callable[[str, str], Value], text: str, source: object, where: str) -> Value:
+def _worded(parse: Callable[[Any, str], Value], value: object, source: object, where: str) -> Value:
     try:
-        return parse(text, where)
+        return parse(value, where)
     except InvalidArgument as error:
         raise ConfigError(f"{source}: {error}") from error
 

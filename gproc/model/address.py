@@ -30,10 +30,12 @@ def parse_address(text: str, *, to_listen: bool = False) -> Address:
 
     One *to_listen* at may leave out the host, for all interfaces, and its port may be 0, which takes a free one.
     """
+    if not isinstance(text, str):  # a variable that is missing from the environment, say
+        raise _no_address(text)
     text = text.strip()
     match = re.fullmatch(_BRACKETED if text.startswith("[") else _PLAIN, text, re.ASCII)
     if match is None or not (match.group(1) or (to_listen and text)):
-        raise ConfigError(f"address {text!r}: not HOST:PORT; write localhost:3000, or [::1]:3000 for IPv6")
+        raise _no_address(text)
     host, port = match.group(1), match.group(2)
     if port is None:
         raise ConfigError(f"address {text!r}: the port is missing; write {text}:3000 if it is 3000")
@@ -41,3 +43,7 @@ def parse_address(text: str, *, to_listen: bool = False) -> Address:
     if not lowest <= int(port) <= 65_535:
         raise ConfigError(f"address {text!r}: {port} is not a port; ports are {lowest} to 65535")
     return Address(host, int(port))
+
+
+def _no_address(text: object) -> ConfigError:
+    return ConfigError(f"address {text!r}: not HOST:PORT; write localhost:3000, or [::1]:3000 for IPv6")

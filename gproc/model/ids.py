@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from gproc.errors import InvalidArgument
+from gproc.model.checks import check_text
 
 __all__ = ["JobId", "begins_an_id", "is_job_id", "make_job_id", "parse_job_id"]
 
@@ -26,11 +27,12 @@ def make_job_id(*, milliseconds: int, chance: int) -> JobId:
     return _base32(milliseconds, _TIME_CHARACTERS) + _base32(chance, _RANDOM_CHARACTERS)
 
 
-def parse_job_id(text: str) -> JobId:
+def parse_job_id(text: str, field: str = "id") -> JobId:
     """Return *text* if it has the shape of an id; raise `InvalidArgument` if not."""
+    check_text(field, text)
     if not is_job_id(text):
         shown = text if len(text) <= 80 else text[:77] + "..."
-        raise InvalidArgument("id", f"{shown!r} is not a job id; ids are 36 lower-case letters and digits")
+        raise InvalidArgument(field, f"{shown!r} is not a job id; ids are 36 lower-case letters and digits")
     return text
 
 

@@ -9,6 +9,7 @@ from enum import Enum
 from signal import Signals
 
 from gproc.errors import InvalidArgument
+from gproc.model.checks import check_kind, check_natural, check_text, check_texts_by_name, listed
 from gproc.model.identity import Identity
 from gproc.model.ids import JobId
 from gproc.model.state import JobState
@@ -26,6 +27,8 @@ __all__ = [
 
 MAX_ARGUMENTS = 10_000
 MAX_NAME = 256
+MOST_CELLS = 65_535
+"""A terminal's size is two 16-bit numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class StopPolicy:
     grace: timedelta = timedelta(seconds=10)
 
     def __post_init__(self) -> None:
+        check_kind("stop.signal", self.signal, Signals, "one of signal.Signals")
+        check_kind("stop.grace", self.grace, timedelta, "a timedelta")
         if self.grace < timedelta(0):
             raise InvalidArgument("stop.grace", "must not be negative")
 
@@ -46,6 +51,10 @@ class TerminalSize:
 
     rows: int = 24
     columns: int = 80
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            check_natural(f"tty.{name}", getattr(self, name), least=1, most=MOST_CELLS)
 
 
 class OutputPolicy(Enum):
@@ -71,6 +80,13 @@ class Limits:
     io_read_bps: int | None = None
     """Bytes a second that the whole job reads from the disk of its working directory."""
     io_write_bps: int | None = None
+
+    def __post_init__(self) -> None:
+        check_kind("limits.output_policy", self.output_policy, OutputPolicy | None, "an OutputPolicy")
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value is not None and name != "output_policy":
+                check_natural(f"limits.{name}", value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,25 +116,35 @@ class JobRequest:
         _check_executable("command", self.command)
         if not self.command:
             raise InvalidArgument("command", "must not be empty")
-        _check_list(self.args)
+        self._check_arguments()
+        self._check_environment()
+        _check_executable("working_directory", self.working_directory)
+        check_texts_by_name("labels", self.labels)
+        for what, text in (("name", self.name), ("request_id", self.request_id)):
+            check_text(what, text)
+            if len(text) > MAX_NAME:
+                raise InvalidArgument(what, f"longer than {MAX_NAME} characters")
+        check_kind("timeout", self.timeout, timedelta | None, "a timedelta")
+        if self.timeout is not None and self.timeout < timedelta(0):
+            raise InvalidArgument("timeout", "must not be negative")
+        check_kind("stop", self.stop, StopPolicy, "a StopPolicy")
+        check_kind("stdin", self.stdin, bool, "True or False")
+        check_kind("tty", self.tty, TerminalSize | None, "a TerminalSize")
+        check_kind("limits", self.limits, Limits, "Limits")
+
+    def _check_arguments(self) -> None:
+        for argument in arguments_of(self.args):
+            _check_executable("args", argument)
         if len(self.args) > MAX_ARGUMENTS:
             raise InvalidArgument("args", f"{len(self.args)} arguments are more than {MAX_ARGUMENTS}")
-        _check_executable("working_directory", self.working_directory)
-        for argument in self.args:
-            _check_executable("args", argument)
+
+    def _check_environment(self) -> None:
+        check_texts_by_name("env", self.env)
         for variable, value in self.env.items():
             _check_executable("env", variable)
             if not variable or "=" in variable:
                 raise InvalidArgument("env", f"{variable!r} cannot be the name of a variable")
             _check_executable("env", value)
-        for text in (*self.labels, *self.labels.values()):
-            _check_text("labels", text)
-        for what, text in (("name", self.name), ("request_id", self.request_id)):
-            _check_text(what, text)
-            if len(text) > MAX_NAME:
-                raise InvalidArgument(what, f"longer than {MAX_NAME} characters")
-        if self.timeout is not None and self.timeout < timedelta(0):
-            raise InvalidArgument("timeout", "must not be negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,23 +204,12 @@ class JobStatus:
 
 def arguments_of(args: Iterable[str]) -> tuple[str, ...]:
     """Return *args* as they are in a `JobRequest`; raise `InvalidArgument` for one text, whose letters nobody means."""
-    _check_list(args)
-    return tuple(args)
-
-
-def _check_list(args: object) -> None:
-    if isinstance(args, str | bytes) or not isinstance(args, Iterable):
-        raise InvalidArgument("args", f"must be a list of texts, not {args!r:.100}")
-
-
-def _check_text(field_name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise InvalidArgument(field_name, f"must be text, not {type(value).__name__} ({value!r:.100})")
+    return listed("args", args, "texts")
 
 
 def _check_executable(field_name: str, text: str) -> None:
     """Refuse what execve(2) cannot be given."""
-    _check_text(field_name, text)
+    check_text(field_name, text)
     if "\0" in text:
         raise InvalidArgument(field_name, "must not contain a NUL character")
     try:

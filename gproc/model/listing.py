@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gproc.errors import InvalidArgument
+from gproc.model.checks import check_natural, check_text, check_texts_by_name, members
+from gproc.model.ids import JobId, is_job_id
 from gproc.model.job import JobStatus
 from gproc.model.state import JobState
 
@@ -19,7 +22,7 @@ LARGEST_PAGE = 1_000
 class ListQuery:
     """Which jobs are wanted: those that pass every filter; an empty one lets all pass. And which page of them.
 
-    Raises `InvalidArgument` if a page cannot have that size.
+    Raises `InvalidArgument`, naming the field, if something is not of its kind or a page cannot have that size.
     """
 
     page_size: int = USUAL_PAGE
@@ -31,8 +34,21 @@ class ListQuery:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.page_size <= LARGEST_PAGE:
-            raise InvalidArgument("page_size", f"{self.page_size} is not between 1 and {LARGEST_PAGE}")
+        check_natural("page_size", self.page_size, least=1, most=LARGEST_PAGE)
+        members("states", self.states, JobState)
+        check_texts_by_name("labels", self.labels)
+        for name in ("page_token", "id_prefix", "name"):
+            check_text(name, getattr(self, name))
+
+    def left_of(self, ids: Sequence[JobId]) -> Iterator[JobId]:
+        """Yield those of *ids*, which are sorted, that no page before this one has had: the newest first.
+
+        Raises `InvalidArgument` if the token is not one that a `JobPage` has: to callers it may be any text.
+        """
+        if self.page_token and not is_job_id(self.page_token):
+            raise InvalidArgument("page_token", f"{self.page_token!r:.100} did not come with a page")
+        end = bisect_left(ids, self.page_token) if self.page_token else len(ids)
+        return reversed(ids[:end])
 
     def matches(self, status: JobStatus) -> bool:
         """Whether *status* passes every filter."""
@@ -50,3 +66,8 @@ class JobPage:
 
     jobs: tuple[JobStatus, ...]
     next_page_token: str = ""
+
+    @classmethod
+    def before_others(cls, jobs: Sequence[JobStatus]) -> JobPage:
+        """Return a page that is not the last: the id of its last job is the token, see `ListQuery.left_of`."""
+        return cls(tuple(jobs), jobs[-1].id)

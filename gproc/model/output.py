@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from gproc.model.checks import check_kind, check_natural, members
 from gproc.model.job import JobStatus
 
 __all__ = ["Chunk", "End", "Gap", "OutputEvent", "OutputRange", "Stream"]
@@ -51,7 +52,10 @@ OutputEvent = Chunk | Gap | End
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputRange:
-    """Which part of a job's output a reader wants, and whether it stays for more."""
+    """Which part of a job's output a reader wants, and whether it stays for more.
+
+    Raises `InvalidArgument`, naming the field, if something is not of its kind.
+    """
 
     offset: int = 0
     follow: bool = True
@@ -59,3 +63,12 @@ class OutputRange:
     tail_bytes: int | None = None
     tail_lines: int | None = None
     since: datetime | None = None
+
+    def __post_init__(self) -> None:
+        check_natural("offset", self.offset)
+        check_kind("follow", self.follow, bool, "True or False")
+        members("streams", self.streams, Stream)
+        for name in ("tail_bytes", "tail_lines"):
+            if getattr(self, name) is not None:
+                check_natural(name, getattr(self, name))
+        check_kind("since", self.since, datetime | None, "a datetime")

@@ -7,20 +7,21 @@ from datetime import timedelta
 from signal import Signals
 
 from gproc.errors import InvalidArgument
+from gproc.model.checks import LARGEST_SIZE
 
-__all__ = ["format_duration", "format_size", "parse_duration", "parse_signal", "parse_size", "signal_name"]
+__all__ = ["format_duration", "format_size", "parse_duration", "parse_signal", "parse_size", "signal_name", "span"]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PLAIN_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 _SIZE = re.compile(r"(\d{1,19})(?:\.(\d{1,19}))?\s*([kmgt]?)(i?b?)", re.ASCII | re.IGNORECASE)
-_MAX_SIZE = 2**63 - 1
+_LEAST = timedelta(microseconds=1)
 _BINARY_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-def parse_signal(text: str, field: str = "signal") -> Signals:
+def parse_signal(text: str | int, field: str = "signal") -> Signals:
     """Return the signal called ``SIGTERM``, ``TERM``, ``term`` or ``15``."""
-    name = text.strip().upper()
+    name = str(int(text) if isinstance(text, Signals) else text).strip().upper()
     try:
         if name.isdecimal():
             return Signals(int(name))
@@ -41,7 +42,7 @@ def parse_duration(text: str, field: str = "duration") -> timedelta:
     """Return the duration written as ``30s``, ``1m30s``, ``250ms``, ``2h`` or plain seconds."""
     compact = text.strip().lower()
     try:
-        return timedelta(seconds=float(compact)) if _PLAIN_NUMBER.fullmatch(compact) else _parts(compact)
+        return span(float(compact)) if _PLAIN_NUMBER.fullmatch(compact) else _parts(compact)
     except (ValueError, OverflowError):
         raise InvalidArgument(field, f"{text!r} is not a duration; say 30s, 5m, 1h30m") from None
 
@@ -50,7 +51,12 @@ def _parts(text: str) -> timedelta:
     matches = list(_DURATION_PART.finditer(text))
     if not matches or "".join(match.group(0) for match in matches) != text:
         raise ValueError(text)
-    return timedelta(seconds=sum(float(match.group(1)) * _SECONDS[match.group(2)] for match in matches))
+    return span(sum(float(match.group(1)) * _SECONDS[match.group(2)] for match in matches))
+
+
+def span(seconds: float) -> timedelta:
+    """Return so many *seconds*; what is less than the microsecond that is kept is one, since none means for ever."""
+    return max(timedelta(seconds=seconds), _LEAST) if seconds > 0 else timedelta(seconds=seconds)
 
 
 def format_duration(duration: timedelta) -> str:
@@ -78,8 +84,8 @@ def parse_size(text: str, field: str = "size") -> int:
     unit = 1 << 10 * _BINARY_POWERS[match.group(3).lower()]
     # Not through a float: it would round what is longer than 15 digits.
     count: int = int(whole) * unit + int(fraction) * unit // 10 ** len(fraction)
-    if count > _MAX_SIZE:
-        raise InvalidArgument(field, f"{text!r} is more than the {_MAX_SIZE} bytes that any file may have")
+    if count > LARGEST_SIZE:
+        raise InvalidArgument(field, f"{text!r} is more than the {LARGEST_SIZE} bytes that any file may have")
     return count
 
 

@@ -8,13 +8,11 @@ from typing import TypeVar
 from gproc.errors import InvalidArgument
 from gproc.model import JobRequest, Limits, StopPolicy, TerminalSize
 from gproc.wire._generated.gproc import v1
-from gproc.wire.scalars import POLICIES, natural, parse_signal_or_none
+from gproc.wire.scalars import POLICIES, parse_signal_or_none
 
 __all__ = ["request_from_message"]
 
 _BOUNDS = tuple(field.name for field in fields(Limits) if field.name != "output_policy")
-_MAX_CELLS = 65_535
-"""A terminal's size is two 16-bit numbers."""
 
 _T = TypeVar("_T")
 
@@ -50,15 +48,12 @@ def _stop_policy_from_message(message: v1.StopPolicy) -> StopPolicy:
 
 
 def _terminal_from_message(message: v1.TerminalSize) -> TerminalSize:
-    for field, cells in (("tty.rows", message.rows), ("tty.columns", message.columns)):
-        if cells > _MAX_CELLS:
-            raise InvalidArgument(field, f"{cells} is more than {_MAX_CELLS}")
     usual = TerminalSize()
     return TerminalSize(rows=message.rows or usual.rows, columns=message.columns or usual.columns)
 
 
 def _limits_from_message(message: v1.Limits) -> Limits:
-    bounds = {name: natural(getattr(message, name), f"limits.{name}") or None for name in _BOUNDS}
+    bounds = {name: getattr(message, name) or None for name in _BOUNDS}
     try:
         policy = POLICIES[message.output_policy]
     except KeyError:

@@ -20,7 +20,6 @@ from gproc.wire.scalars import (
     checked_text,
     checked_texts,
     duration_or_none,
-    natural,
     parse_id,
 )
 
@@ -82,7 +81,7 @@ def _terminal(size: TerminalSize | None) -> bytes:
 def _limits(limits: Limits) -> bytes:
     if limits == Limits():
         return b""
-    bounds = {tag: natural(getattr(limits, name) or 0, f"limits.{name}") for tag, name in _BOUNDS.items()}
+    bounds = {tag: getattr(limits, name) or 0 for tag, name in _BOUNDS.items()}
     bounds[8] = POLICY_NUMBERS[limits.output_policy]
     return tags.field(12, b"".join(tags.number(tag, bounds[tag]) for tag in sorted(bounds)))
 
@@ -130,15 +129,11 @@ def output_range_to_bytes(query: tuple[JobId, OutputRange]) -> bytes:
     return b"".join(
         (
             tags.text(1, parse_id(job_id)),
-            tags.number(2, natural(wanted.offset, "offset")),
+            tags.number(2, wanted.offset),
             tags.number(3, not wanted.follow),
             tags.numbers(4, (STREAM_NUMBERS[stream] for stream in some)),
-            tags.present(5, _natural_or_none(wanted.tail_bytes, "tail_bytes")),
-            tags.present(6, _natural_or_none(wanted.tail_lines, "tail_lines")),
+            tags.present(5, wanted.tail_bytes),
+            tags.present(6, wanted.tail_lines),
             tags.moment(7, wanted.since),
         )
     )
-
-
-def _natural_or_none(number: int | None, field: str) -> int | None:
-    return None if number is None else natural(number, field)

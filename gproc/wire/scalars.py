@@ -9,7 +9,9 @@ from signal import Signals
 from typing import TypeVar
 
 from gproc.errors import InvalidArgument
-from gproc.model import JobId, JobState, OutputPolicy, Stream, parse_job_id
+from gproc.model import JobState, OutputPolicy, Stream
+from gproc.model import parse_job_id as parse_id
+from gproc.model.checks import check_natural
 from gproc.model.units import parse_signal
 
 __all__ = [
@@ -30,9 +32,6 @@ __all__ = [
     "parse_signal_or_none",
 ]
 
-MAX_NATURAL = 2**63 - 1
-"""The largest offset or count that the kernel can take."""
-
 STATE_NUMBERS = {
     JobState.PENDING: 1,
     JobState.RUNNING: 2,
@@ -52,14 +51,6 @@ POLICIES = {number: policy for policy, number in POLICY_NUMBERS.items()}
 _E = TypeVar("_E", bound=Enum)
 
 
-def parse_id(text: str, field: str = "id") -> JobId:
-    """Return *text* if it is a job id; raise `InvalidArgument` naming *field* if not."""
-    try:
-        return parse_job_id(text)
-    except InvalidArgument as error:
-        raise InvalidArgument(field, str(error).removeprefix(f"{error.field}: ")) from None
-
-
 def parse_signal_or_none(text: str, field: str = "signal") -> Signals | None:
     """Return the signal called *text*, or None for an empty text."""
     return parse_signal(text, field) if text else None
@@ -67,9 +58,7 @@ def parse_signal_or_none(text: str, field: str = "signal") -> Signals | None:
 
 def natural(number: int, field: str) -> int:
     """Return *number* if it is a count that the kernel can take; raise `InvalidArgument` if not."""
-    if not 0 <= number <= MAX_NATURAL:
-        raise InvalidArgument(field, f"{number} is not between 0 and {MAX_NATURAL}")
-    return number
+    return check_natural(field, number)
 
 
 def duration_or_none(duration: timedelta | None, field: str) -> timedelta | None:

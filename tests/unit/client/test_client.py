@@ -5,6 +5,7 @@ import errno
 import re
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
 from signal import Signals
@@ -75,6 +76,7 @@ async def test_all_that_a_job_can_be_asked_for_reaches_the_server(client: Client
         ("5s", "'5s' is neither a number of seconds nor"),
         ([1], "[1] is neither a number of seconds nor"),
         ({}, "{} is neither a number of seconds nor"),
+        (True, "True is neither a number of seconds nor"),
     ],
 )
 async def test_a_time_that_cannot_be_counted_is_refused_with_the_name_of_its_field(
@@ -98,6 +100,43 @@ async def test_labels_and_variables_without_values_are_refused_with_the_name_of_
     with pytest.raises(InvalidArgument, match=r"^labels: "):
         await anext(client.list(labels=value))
     assert not server.calls
+
+
+@pytest.mark.parametrize(
+    ("field", "ask"),
+    [
+        ("request", lambda client, job_id: client.submit("true")),
+        ("id", lambda client, job_id: client.status(None)),
+        ("signal", lambda client, job_id: client.signal(job_id, None)),
+        ("query", lambda client, job_id: client.page({"name": "web"})),
+        ("states", lambda client, job_id: anext(client.list(states=["running"]))),
+        ("states", lambda client, job_id: anext(client.list(states=JobState.RUNNING))),
+        ("ids", lambda client, job_id: anext(client.watch(None))),
+        ("ids", lambda client, job_id: anext(client.watch(job_id))),
+        ("streams", lambda client, job_id: anext(client.output(job_id, streams=["stdout"]))),
+        ("streams", lambda client, job_id: anext(client.output(job_id, streams=Stream.STDOUT))),
+        ("patience", lambda client, job_id: anext(client.output(job_id, patience=5))),
+        ("patience", lambda client, job_id: anext(client.watch(patience=5))),
+    ],
+)
+async def test_what_is_not_of_its_kind_never_leaves_the_client(
+    client: Client, server: Any, field: str, ask: Callable[..., Awaitable[object]]
+) -> None:
+    job_id = server.add()
+    with pytest.raises(InvalidArgument, match=f"^{field}: "):
+        await ask(client, job_id)
+    assert not server.calls
+
+
+@pytest.mark.parametrize("seconds", ["5", None, True, -1, float("nan"), timedelta(seconds=5)])
+def test_a_limit_for_calls_that_is_no_number_of_seconds_is_refused(alice: Any, seconds: Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"^timeout: must be a number of seconds"):
+        Client("localhost:1", **alice, timeout=seconds)
+
+
+async def test_a_timeout_too_short_to_be_sent_is_not_lost(client: Client, server: Any) -> None:
+    await client.start("true", timeout=1e-9)
+    assert server.requests[0].timeout == timedelta(microseconds=1)
 
 
 async def test_a_lost_reply_does_not_run_the_program_twice(client: Client, server: Any) -> None:

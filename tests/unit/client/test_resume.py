@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gproc.client.resume import Backoff, Patience, Progress
-from gproc.errors import InternalError, Unavailable
+from gproc.errors import InternalError, InvalidArgument, Unavailable
 from gproc.model import Chunk, End, Gap, JobState, JobStatus, OutputRange, Stream
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -170,3 +171,10 @@ def test_pauses_never_lead_beyond_the_patience(steps: list[float], chance: float
         assert 0 < pause <= 5
         assert now + pause <= 60 + 1e-9
         now += pause + step
+
+
+@pytest.mark.parametrize("field", ["total", "attempts", "first_delay", "max_delay", "steady"])
+@pytest.mark.parametrize("value", ["5", None, -1, True])
+def test_a_patience_that_is_no_number_is_refused_with_the_name_of_its_field(field: str, value: Any) -> None:
+    with pytest.raises(InvalidArgument, match=rf"^patience\.{field}: must be a "):
+        Patience(**{field: value})

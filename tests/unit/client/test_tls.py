@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ def test_the_context_speaks_tls_13_and_checks_names(alice: dict[str, Path]) -> N
 def test_a_missing_file_is_named_with_what_to_give(alice: dict[str, Path], setting: str) -> None:
     with pytest.raises(ConfigError, match=f"^{setting} /nowhere/x: No such file or directory; give "):
         client_context(**{**alice, setting: Path("/nowhere/x")})
+
+
+@pytest.mark.parametrize("path", [None, 3, b"ca.crt", "a\0b"])
+@pytest.mark.parametrize("setting", ["cacert", "cert", "key"])
+def test_what_names_no_file_is_told_with_what_to_give(alice: dict[str, Path], setting: str, path: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^{setting} {re.escape(repr(path))}: not the name of a file; give "):
+        client_context(**{**alice, setting: path})
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gproc.errors import ConfigError
@@ -78,9 +80,12 @@ def test_a_missing_port_is_told_with_an_example(text: str) -> None:
         "a..b:1",
         ".b:1",
         f"{64 * 'x'}:1",
+        None,
+        3000,
+        b"localhost:3000",
     ],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_what_is_no_address_is_refused(text: Any) -> None:
     with pytest.raises(ConfigError, match=r"write localhost:3000, or \[::1\]:3000"):
         parse_address(text)
 

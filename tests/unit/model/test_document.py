@@ -30,6 +30,7 @@ from gproc.model.spec import JobSpec, RunAs
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 names = st.text(st.characters(exclude_characters="\0=", exclude_categories=["Cs"]), min_size=1, max_size=20)
+cells = st.integers(1, 65_535)
 counts = st.integers(0, 2**63 - 1)
 times = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - given one
 durations = st.timedeltas(timedelta(0), timedelta(days=10_000))
@@ -46,7 +47,7 @@ requests = st.builds(
     timeout=st.none() | durations,
     stop=st.builds(StopPolicy, signal=st.sampled_from(Signals), grace=durations),
     stdin=st.booleans(),
-    tty=st.none() | st.builds(TerminalSize, rows=counts, columns=counts),
+    tty=st.none() | st.builds(TerminalSize, rows=cells, columns=cells),
     limits=st.builds(
         Limits,
         memory_bytes=st.none() | counts,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from gproc.errors import InvalidArgument
-from gproc.model import JobRequest, JobState, JobStatus, StopPolicy
+from gproc.model import JobRequest, JobState, JobStatus, Limits, StopPolicy, TerminalSize
 from gproc.model.job import arguments_of
 
 
@@ -24,12 +25,15 @@ from gproc.model.job import arguments_of
         ("env", lambda: JobRequest(command="a", env={"A=B": "x"})),
         ("env", lambda: JobRequest(command="a", env={"A\0": "x"})),
         ("env", lambda: JobRequest(command="a", env={"A": "x\0"})),
-        ("labels", lambda: JobRequest(command="a", labels={"a": 1})),  # type: ignore[dict-item]
         ("working_directory", lambda: JobRequest(command="a", working_directory="/\0")),
         ("name", lambda: JobRequest(command="a", name="n" * 257)),
         ("request_id", lambda: JobRequest(command="a", request_id="n" * 257)),
         ("timeout", lambda: JobRequest(command="a", timeout=timedelta(seconds=-1))),
         ("stop.grace", lambda: StopPolicy(grace=timedelta(microseconds=-1))),
+        ("limits.processes", lambda: Limits(processes=-1)),
+        ("limits.memory_bytes", lambda: Limits(memory_bytes=2**63)),
+        ("tty.rows", lambda: TerminalSize(rows=0)),
+        ("tty.columns", lambda: TerminalSize(columns=65_536)),
     ],
 )
 def test_a2_a_request_that_could_never_run_names_its_field(field: str, make: Callable[[], object]) -> None:
@@ -81,11 +85,35 @@ def test_three_states_are_not_final() -> None:
         ("env", {"env": {1: "A"}}),
         ("name", {"name": 5}),
         ("request_id", {"request_id": b"5"}),
+        ("labels", {"labels": {"a": 1}}),
+        ("labels", {"labels": ["a"]}),
+        ("timeout", {"timeout": 5}),
+        ("stop", {"stop": 5}),
+        ("stdin", {"stdin": "no"}),
+        ("tty", {"tty": True}),
+        ("limits", {"limits": {"memory_bytes": 1}}),
     ],
 )
-def test_what_is_not_text_is_named(field: str, wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgument, match=f"^{field}: "):
+def test_what_is_not_of_its_kind_is_named(field: str, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match=f"^{field}: must be "):
         JobRequest(**{"command": "ls", **wrong})
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        (StopPolicy, "stop.signal", "TERM"),
+        (StopPolicy, "stop.grace", 5),
+        (Limits, "limits.memory_bytes", "64M"),
+        (Limits, "limits.cpu_seconds", 1.5),
+        (Limits, "limits.processes", True),
+        (Limits, "limits.output_policy", "drop"),
+        (TerminalSize, "tty.rows", "24"),
+    ],
+)
+def test_so_is_what_is_not_of_its_kind_in_a_part_of_a_request(kind: Any, field: str, value: object) -> None:
+    with pytest.raises(InvalidArgument, match=rf"^{field}: must be .*, not {re.escape(repr(value))}$"):
+        kind(**{field.partition(".")[2]: value})
 
 
 @pytest.mark.parametrize("args", ["notalist", b"bytes", 7])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from signal import Signals
+from typing import Any
 
 import pytest
 
@@ -13,18 +14,20 @@ from gproc.model.units import (
     parse_signal,
     parse_size,
     signal_name,
+    span,
 )
 
 
-@pytest.mark.parametrize("text", ["SIGTERM", "TERM", "term", " 15 ", "sigterm"])
-def test_a_signal_is_known_by_its_names_and_its_number(text: str) -> None:
+@pytest.mark.parametrize("text", ["SIGTERM", "TERM", "term", " 15 ", "sigterm", 15, Signals.SIGTERM])
+def test_a_signal_is_known_by_its_names_and_its_number(text: str | int) -> None:
     assert parse_signal(text) is Signals.SIGTERM
 
 
 @pytest.mark.parametrize(
-    "text", ["", "SIG", "TERMINATE", "0", "-15", "999", "15.0", "1 5", "²", "SIG_IGN", "SIGSIGTERM"]
+    "text",
+    ["", "SIG", "TERMINATE", "0", "-15", "999", "15.0", "1 5", "²", "SIG_IGN", "SIGSIGTERM", None, True, b"TERM", 15.0],
 )
-def test_what_is_no_signal_is_refused(text: str) -> None:
+def test_what_is_no_signal_is_refused(text: Any) -> None:
     with pytest.raises(InvalidArgument, match=r"^stop.signal: .* say TERM, SIGTERM or 15"):
         parse_signal(text, "stop.signal")
 
@@ -48,6 +51,15 @@ def test_a_signal_without_a_name_has_its_number() -> None:
 )
 def test_a_duration_is_read(text: str, seconds: float) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["0.0001ms", "0.0000001"])
+def test_a_duration_too_short_to_be_kept_is_the_shortest_that_is(text: str) -> None:
+    assert parse_duration(text) == span(1e-7) == timedelta(microseconds=1)
+
+
+def test_no_duration_stays_none() -> None:
+    assert parse_duration("0s") == span(0.0) == timedelta(0)
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1s", "1x", "1s 2", "1 s", "nan", "inf", "1e3", "٣s", "9" * 400, "1..5s"])

@@ -142,7 +142,6 @@ def test_a_policy_from_the_future_is_refused() -> None:
         (replace(FULL_REQUEST, env={"\udc80": ""}), "env"),
         (replace(FULL_REQUEST, labels={"k": "\udc80"}), "labels"),
         (replace(FULL_REQUEST, labels={"": ""}), "labels"),
-        (replace(FULL_REQUEST, limits=Limits(processes=-1)), "limits.processes"),
     ],
 )
 def test_what_a_message_cannot_carry_is_refused_before_it_is_sent(request_: JobRequest, field: str) -> None:

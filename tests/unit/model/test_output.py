@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gproc.errors import InvalidArgument
+from gproc.model import OutputRange, Stream
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("offset", -1),
+        ("offset", 2**63),
+        ("offset", 1.5),
+        ("follow", "no"),
+        ("streams", Stream.STDOUT),
+        ("streams", {"stdout"}),
+        ("tail_bytes", "10"),
+        ("tail_lines", True),
+        ("since", 1_700_000_000),
+    ],
+)
+def test_a_range_that_is_not_of_its_kind_is_named(field: str, value: Any) -> None:
+    with pytest.raises(InvalidArgument, match=rf"^{field}: must be "):
+        OutputRange(**{field: value})
