@@ -62,15 +62,15 @@ def status_to_bytes(status: JobStatus) -> bytes:
 
 def page_to_bytes(page: JobPage) -> bytes:
     """Return the ``ListResponse``; jobs that make it too long are left to the next page."""
-    jobs, size, token = list[bytes](), 0, page.next_page_token
+    jobs, size = list[bytes](), 0
     for at, status in enumerate(page.jobs):
         job = tags.field(1, status_to_bytes(status))
         size += len(job)
         if at and size > LARGEST_PAGE_BYTES:
-            token = page.jobs[at - 1].id
+            page = JobPage.before_others(page.jobs[:at])
             break
         jobs.append(job)
-    return b"".join(jobs) + tags.text(2, token)
+    return b"".join(jobs) + tags.text(2, page.next_page_token)
 
 
 def _usage(usage: Usage) -> bytes:

@@ -139,12 +139,11 @@ class Registry:
     def page(self, owner: Identity | None, query: ListQuery) -> JobPage:
         """Return the page that is asked for, of the jobs of *owner* (None: of everybody's)."""
         ids = sorted(self._entries) if owner is None else self._owners.get(owner, _Owned()).ids
-        position = bisect_left(ids, query.page_token) if query.page_token else len(ids)
         found: list[JobStatus] = []
-        for job_id in reversed(ids[:position]):
+        for job_id in query.left_of(ids):
             status = self._entries[job_id].status
             if query.matches(status):
                 if len(found) == query.page_size:
-                    return JobPage(tuple(found), found[-1].id)
+                    return JobPage.before_others(found)
                 found.append(status)
         return JobPage(tuple(found))

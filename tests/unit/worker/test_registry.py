@@ -14,6 +14,7 @@ from gproc.store.writer import Extent
 from gproc.worker.registry import Entry, Registry
 
 ALL = ListQuery()
+JOB = [make_job_id(milliseconds=number, chance=number) for number in range(10)]
 
 
 def entry(job_id: str, owner: str = "alice", state: JobState = JobState.RUNNING, **about: object) -> Entry:
@@ -26,8 +27,8 @@ def entry(job_id: str, owner: str = "alice", state: JobState = JobState.RUNNING,
 def registry() -> Registry:
     registry = Registry()
     for number in (3, 1, 5, 2, 4):
-        registry.add(entry(f"job{number}"))
-    registry.add(entry("job6", "bob", request_id="r"))
+        registry.add(entry(JOB[number]))
+    registry.add(entry(JOB[6], "bob", request_id="r"))
     return registry
 
 
@@ -36,8 +37,8 @@ def ids(registry: Registry, owner: str | None, query: ListQuery = ALL) -> list[s
 
 
 def test_jobs_are_listed_from_the_newest_on(registry: Registry) -> None:
-    assert ids(registry, "alice") == ["job5", "job4", "job3", "job2", "job1"]
-    assert ids(registry, None) == ["job6", "job5", "job4", "job3", "job2", "job1"]
+    assert ids(registry, "alice") == [JOB[5], JOB[4], JOB[3], JOB[2], JOB[1]]
+    assert ids(registry, None) == [JOB[6], JOB[5], JOB[4], JOB[3], JOB[2], JOB[1]]
     assert ids(registry, "carol") == []
 
 
@@ -52,47 +53,47 @@ def test_all_pages_together_are_the_list(registry: Registry, size: int) -> None:
         token = page.next_page_token
         if not token:
             break
-    assert found == ["job5", "job4", "job3", "job2", "job1"]
+    assert found == [JOB[5], JOB[4], JOB[3], JOB[2], JOB[1]]
 
 
 def test_a_full_last_page_has_no_token(registry: Registry) -> None:
     assert registry.page("alice", ListQuery(page_size=5)).next_page_token == ""
-    assert registry.page("alice", ListQuery(page_size=4)).next_page_token == "job2"
+    assert registry.page("alice", ListQuery(page_size=4)).next_page_token == JOB[2]
 
 
 def test_a_page_goes_on_where_the_last_one_ended_whatever_came_or_went(registry: Registry) -> None:
     token = registry.page("alice", ListQuery(page_size=2)).next_page_token
-    registry.discard(registry.get("job4", None))
-    registry.add(entry("job9"))
-    assert ids(registry, "alice", ListQuery(page_token=token)) == ["job3", "job2", "job1"]
+    registry.discard(registry.get(JOB[4], None))
+    registry.add(entry(JOB[9]))
+    assert ids(registry, "alice", ListQuery(page_token=token)) == [JOB[3], JOB[2], JOB[1]]
 
 
 def test_a_page_has_only_jobs_that_match_and_its_token_counts_them_only() -> None:
     registry = Registry()
     for number, state in enumerate([JobState.LOST, JobState.RUNNING, JobState.LOST, JobState.RUNNING, JobState.LOST]):
-        registry.add(entry(f"job{number}", state=state))
+        registry.add(entry(JOB[number], state=state))
     page = registry.page("alice", ListQuery(states=frozenset({JobState.LOST}), page_size=2))
-    assert ([status.id for status in page.jobs], page.next_page_token) == (["job4", "job2"], "job2")
+    assert ([status.id for status in page.jobs], page.next_page_token) == ([JOB[4], JOB[2]], JOB[2])
 
 
 def test_g12_another_owners_job_is_not_told_from_one_that_is_not_there(registry: Registry) -> None:
     with pytest.raises(JobNotFound) as foreign:
-        registry.get("job6", "alice")
+        registry.get(JOB[6], "alice")
     with pytest.raises(JobNotFound) as missing:
-        registry.get("job7", "alice")
-    assert str(foreign.value) == str(missing.value).replace("job7", "job6")
-    assert registry.get("job6", None) is registry.get("job6", "bob")
+        registry.get(JOB[7], "alice")
+    assert str(foreign.value) == str(missing.value).replace(JOB[7], JOB[6])
+    assert registry.get(JOB[6], None) is registry.get(JOB[6], "bob")
 
 
 def test_a5_a_request_id_is_its_owners_alone_and_ends_with_its_job(registry: Registry) -> None:
-    assert registry.requested("bob", "r") is registry.get("job6", None)
+    assert registry.requested("bob", "r") is registry.get(JOB[6], None)
     assert registry.requested("alice", "r") is None
-    registry.discard(registry.get("job6", None))
+    registry.discard(registry.get(JOB[6], None))
     assert registry.requested("bob", "r") is None
 
 
 def test_a_job_that_is_discarded_is_gone_from_everywhere(registry: Registry) -> None:
-    gone = registry.get("job6", None)
+    gone = registry.get(JOB[6], None)
     registry.discard(gone)
     registry.discard(gone)
     assert (list(registry.owned("bob")), ids(registry, "bob")) == ([], [])
@@ -100,27 +101,27 @@ def test_a_job_that_is_discarded_is_gone_from_everywhere(registry: Registry) -> 
 
 
 def test_jobs_of_one_owner_or_of_all_are_walked_through(registry: Registry) -> None:
-    assert {each.id for each in registry.owned("bob")} == {"job6"}
+    assert {each.id for each in registry.owned("bob")} == {JOB[6]}
     assert len(list(registry.owned(None))) == 6
 
 
 def test_running_jobs_are_counted_as_they_come_end_and_go(registry: Registry) -> None:
     assert (registry.running("alice"), registry.running("bob"), registry.running("carol")) == (5, 1, 0)
-    ending = registry.get("job2", None)
+    ending = registry.get(JOB[2], None)
     ending.status = replace(ending.status, state=JobState.EXITED)
     registry.settle(ending)
     registry.settle(ending)
     assert registry.running("alice") == 4
     registry.discard(ending)
-    registry.discard(registry.get("job1", None))
-    registry.add(entry("job7", state=JobState.LOST))
+    registry.discard(registry.get(JOB[1], None))
+    registry.add(entry(JOB[7], state=JobState.LOST))
     assert registry.running("alice") == 3
 
 
 def test_kept_output_is_counted_whether_its_job_runs_or_ended(registry: Registry) -> None:
     for number in (1, 2):
-        registry.get(f"job{number}", None).extent = Extent(end=10 * number, kept=10 * number)
-    ended = registry.get("job2", None)
+        registry.get(JOB[number], None).extent = Extent(end=10 * number, kept=10 * number)
+    ended = registry.get(JOB[2], None)
     ended.status = replace(ended.status, state=JobState.EXITED)
     registry.settle(ended)
     assert registry.kept_bytes("alice") == 30
