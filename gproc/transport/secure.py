@@ -295,15 +295,17 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
                 filled += count
                 if count < _RECORD:
                     self._is_over = not count
-                    return filled, bool(self._incoming.pending or self._tls.pending())
+                    break
         except tls.SSLWantReadError:
-            return filled, False
+            pass
         except tls.SSLEOFError:
             self._is_over = True  # without a word: what was cut off, HTTP/2 knows
         except tls.SSLError as error:
             self._error = error
             self._is_over = True
-        return filled, not self._is_over
+        else:
+            return filled, bool(self._incoming.pending or self._tls.pending())
+        return filled, False
 
     def _await_goodbye(self) -> None:
         """Hang up when the peer has taken its leave; whatever else it still says is of no interest."""
