@@ -196,13 +196,12 @@ def _server_advice(error: ssl.SSLCertVerificationError, host: str) -> str:
 def _request(settings: Settings) -> Iterator[Check]:
     try:
         newest = asyncio.run(_newest_job(settings))
-    except (CertificateRefused, Unauthenticated) as error:
-        advice = "the server trusts another authority (its --cacert), or the certificate was revoked: ask who runs it"
-        yield _bad("identity", str(error), advice)
-        return
     except GprocError as error:
+        name = "identity" if isinstance(error, CertificateRefused | Unauthenticated) else "request"
         problem, _, advice = str(error).partition("; ")
-        yield _bad("request", problem, advice or "the server's log, on its standard error, says more")
+        if isinstance(error, CertificateRefused):
+            advice = _refusal_advice(problem)
+        yield _bad(name, problem, advice or "the server's log, on its standard error, says more")
         return
     yield _good("request", "the server accepts you, and answers")
     if newest is not None and newest - datetime.now(UTC) > _SKEW:
@@ -213,6 +212,14 @@ def _request(settings: Settings) -> Iterator[Check]:
             detail=f"the server's clock is at least {behind:.0f} s ahead of this one",
             advice="set both by NTP: certificates and times depend on it",
         )
+
+
+def _refusal_advice(problem: str) -> str:
+    """Return what to do about a refusal, whose cause a server may tell or keep to itself."""
+    if "revoked" in problem:
+        return "ask who runs the server for a new certificate"
+    or_revoked = "" if "authority" in problem else ", or the certificate was revoked"
+    return f"the server trusts another authority (its --cacert){or_revoked}: ask who runs it"
 
 
 async def _newest_job(settings: Settings) -> datetime | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -88,6 +89,16 @@ def test_from_no_certificates_to_a_job_that_only_its_owner_sees(pki: Path) -> No
             assert "not found" in hidden.stderr
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+
+
+def test_doctor_gives_who_was_revoked_one_piece_of_advice(pki: Path) -> None:
+    for args in (("client", "pki", "carol"), ("revoke", "pki", "carol")):
+        assert gproc("certs", *args, cwd=pki).returncode == 0
+    with serving(pki, "--crl", "pki/crl.pem") as (_, addr):
+        last = json.loads(client(pki, addr, "carol", "doctor", "--json").stdout)[-1]
+    assert (last["check"], last["verdict"]) == ("identity", "bad")
+    assert last["detail"] == f"{addr}: the server refused this certificate (certificate revoked)"
+    assert last["advice"] == "ask who runs the server for a new certificate"
 
 
 def test_a_context_is_all_one_needs(pki: Path) -> None:
