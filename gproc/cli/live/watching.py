@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol
@@ -40,8 +41,10 @@ class _Outage:
         self._show = show
         self._group = group
         self._looking: asyncio.Task[None] | None = None
+        self._all_asked_at = 0.0
 
-    def begins(self, error: GprocError, _pause: float) -> None:
+    def begins(self, error: GprocError, pause: float) -> None:
+        self._all_asked_at = max(self._all_asked_at, time.monotonic() + pause)
         if self._looking is None or self._looking.done():
             self._show.say(f"{str(error).partition('; ')[0]}; connecting again, no output is lost")
             self._looking = self._group.create_task(self._look())
@@ -53,8 +56,9 @@ class _Outage:
                 await self._client.connect()
             except GprocError:  # those who follow give up in their own time
                 continue
-            self._show.say("connected again")
-            return
+            if time.monotonic() >= self._all_asked_at:  # before, a stream that pauses would still be behind
+                self._show.say("connected again")
+                return
 
     def end(self) -> None:
         """Look no longer."""
