@@ -317,9 +317,8 @@ def test_a_server_that_refuses_the_client_is_told_as_a_matter_of_who_one_is(
         *_, before, last = doctor(addr)
     assert (before["check"], before["verdict"]) == ("TLS", "good")
     assert (last["check"], last["verdict"]) == ("identity", "bad")
-    assert last["detail"].endswith(
-        "the server refused this certificate (it hung up after the handshake without a word)"
-    )
+    assert "refused this certificate" in last["detail"]
+    assert "; " not in last["detail"]  # the client's own advice, for whoever has no doctor
     assert "the server trusts another authority" in last["advice"]
 
 
