@@ -67,9 +67,17 @@ def test_the_first_bytes_must_be_those_asked_for() -> None:
         Progress(OutputRange(offset=5)).receive(chunk(6, b"x"))
 
 
-def test_a_tail_may_begin_anywhere() -> None:
-    progress = Progress(OutputRange(tail_bytes=1))
-    assert progress.receive(chunk(99, b"x")) == chunk(99, b"x")
+@pytest.mark.parametrize("tail", [OutputRange(tail_bytes=1), OutputRange(tail_lines=1), OutputRange(since=NOW)])
+def test_a_tail_may_begin_anywhere(tail: OutputRange) -> None:
+    assert Progress(tail).receive(chunk(99, b"x")) == chunk(99, b"x")
+
+
+def test_of_one_stream_alone_what_the_other_wrote_is_not_missed() -> None:
+    progress = Progress(OutputRange(streams=frozenset({ERR})))
+    assert progress.receive(chunk(7, b"x", ERR)) == chunk(7, b"x", ERR)
+    assert progress.receive(chunk(90, b"y", ERR)) == chunk(90, b"y", ERR)
+    progress.receive(end(100))
+    assert progress.end is not None
 
 
 def test_of_a_gap_only_what_is_news_is_told() -> None:
@@ -78,6 +86,13 @@ def test_of_a_gap_only_what_is_news_is_told() -> None:
     assert progress.receive(Gap(100, 100)) is None
     assert progress.receive(Gap(100, 120)) == Gap(200, 20)
     assert progress.offset == 220
+
+
+def test_a_gap_behind_what_was_asked_for_does_not_tell_where_the_tail_begins() -> None:
+    wanted = OutputRange(offset=150, tail_lines=3)
+    progress = Progress(wanted)
+    assert progress.receive(Gap(100, 20)) is None
+    assert progress.request() == wanted
 
 
 def test_the_end_must_not_come_before_the_last_byte() -> None:
