@@ -73,6 +73,8 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
     [
         (-5, "0.0s"),
         (0.42, "0.4s"),
+        (9.5, "9.5s"),
+        (10, "10s"),
         (12.9, "12s"),
         (185, "3m05s"),
         (7620, "2h07m"),
@@ -117,8 +119,10 @@ def test_a_size_that_no_file_can_have_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("count", "text"),
     [
-        (17, "17 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
         (4096, "4.0 KiB"),
+        (1024**2, "1.0 MiB"),
         (1536 * 1024**2, "1.5 GiB"),
         (5 * 1024**4, "5.0 TiB"),
         (4096 * 1024**4, "4096.0 TiB"),
