@@ -72,12 +72,12 @@ class OutputWriter:
         if self._reserve or not self._has_room:
             due = self._bytes_until_look <= 0 and self._has_room
             if due or not 0 <= now_ns - self._looked_ns < _LOOK_EVERY_NS:
-                self._look(size, now_ns)
+                self._look(now_ns)
         if not self._has_room:
             return 0
         return size if self._cap is None else max(0, min(size, self._cap - start))
 
-    def _look(self, size: int, now_ns: int) -> None:
+    def _look(self, now_ns: int) -> None:
         try:
             disk = os.fstatvfs(self._output_fd)
         except OSError:
@@ -85,9 +85,9 @@ class OutputWriter:
             self._run_out(now_ns)
             return
         free = disk.f_bavail * disk.f_frsize
-        self._has_room = free >= self._reserve + (0 if self._has_room else min(size, disk.f_frsize))
+        self._has_room = free >= self._reserve + (0 if self._has_room else disk.f_frsize)
         self._looked_ns = now_ns
-        self._bytes_until_look = min(_LOOK_EVERY_BYTES, max(1, free - self._reserve))
+        self._bytes_until_look = min(_LOOK_EVERY_BYTES, free - self._reserve)
 
     def _write_records(self, kind: Kind, now_ns: int) -> bool:
         """Make the index say what comes next; return whether it could be written."""

@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from gproc.store.writer import Extent, OutputWriter
 
 MS = 1_000_000
 SECOND = 1000 * MS
+MIB = 1024 * 1024
 
 
 class Disk:
@@ -22,6 +24,8 @@ class Disk:
         self.output_fd = os.open(directory / "output", flags, 0o600)
         self.index_fd = os.open(directory / "index", flags, 0o600)
         self.free: int | None = None
+        self.most = 1 << 20
+        """What one write takes."""
         self.failure = errno.ENOSPC
         self.writes = 0
         self._pwrite = os.pwrite
@@ -29,6 +33,7 @@ class Disk:
 
     def pwrite(self, fd: int, data: memoryview, offset: int) -> int:
         self.writes += 1
+        data = data[: self.most]
         if self.free is None:
             return self._pwrite(fd, data, offset)
         if not self.free:
@@ -96,15 +101,27 @@ def test_d7_a_short_write_keeps_what_fits_and_counts_the_rest(disk: Disk) -> Non
     assert disk.output == b"abc"
 
 
-def test_d7_on_a_full_disk_nothing_is_tried_again_before_a_moment_has_passed(disk: Disk) -> None:
+def test_a_write_that_takes_less_than_there_is_room_for_goes_on(disk: Disk) -> None:
     writer = OutputWriter(disk.output_fd, disk.index_fd)
-    disk.free = 0
+    disk.most = 5
+    writer.append(Kind.STDOUT, b"one, two, three", 1)
+    assert (disk.output, disk.index) == (b"one, two, three", [IndexRecord(0, 1, Kind.STDOUT)])
+    assert writer.extent == Extent(15, 15, 0)
+
+
+@pytest.mark.parametrize("room", [0, RECORD_BYTES, RECORD_BYTES + 2])
+def test_d7_on_a_full_disk_nothing_is_tried_again_before_a_moment_has_passed(disk: Disk, room: int) -> None:
+    writer = OutputWriter(disk.output_fd, disk.index_fd)
+    disk.free = room
     writer.append(Kind.STDOUT, b"abc", SECOND)
-    tried = disk.writes
+    tried, kept = disk.writes, writer.extent.kept
     for now in range(SECOND, SECOND + 100 * MS, MS):
         writer.append(Kind.STDOUT, b"abc", now)
     assert disk.writes == tried
-    assert writer.extent == Extent(303, 0, 303)
+    assert writer.extent == Extent(303, kept, 303 - kept)
+    disk.free = None
+    writer.append(Kind.STDOUT, b"abc", SECOND + 100 * MS)
+    assert writer.extent == Extent(306, 306, 303 - kept)
 
 
 def test_d7_when_there_is_room_again_the_gap_is_exact(disk: Disk) -> None:
@@ -191,3 +208,71 @@ def test_the_reserve_of_the_disk_is_left_alone(disk: Disk) -> None:
     writer = OutputWriter(disk.output_fd, disk.index_fd, reserve=about.f_blocks * about.f_frsize + 1)
     writer.append(Kind.STDOUT, b"abc", SECOND)
     assert (writer.extent, disk.output) == (Extent(3, 0, 3), b"")
+
+
+class Sharing:
+    """A disk that others use, too; *room* bytes of it are beyond the reserve."""
+
+    RESERVE = 256 * MIB
+    BLOCK = 4096
+
+    def __init__(self, disk: Disk, monkeypatch: pytest.MonkeyPatch, *, room: int) -> None:
+        self.room = room
+        self.looks = 0
+        self.writer = OutputWriter(disk.output_fd, disk.index_fd, reserve=self.RESERVE)
+        monkeypatch.setattr("gproc.store.writer.os.fstatvfs", self.fstatvfs)
+
+    def fstatvfs(self, _fd: int) -> SimpleNamespace:
+        self.looks += 1
+        free = self.RESERVE + self.room
+        return SimpleNamespace(f_bavail=free // self.BLOCK, f_frsize=self.BLOCK)
+
+    def append(self, size: int, now_ns: int) -> int:
+        """Append *size* bytes; return how many were kept."""
+        dropped = self.writer.extent.dropped
+        self.writer.append(Kind.STDOUT, bytes(size), now_ns)
+        kept = size - (self.writer.extent.dropped - dropped)
+        self.room -= kept
+        return kept
+
+
+def test_d7_however_fast_a_job_writes_it_takes_one_piece_of_the_reserve_at_most_and_looks_are_few(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharing = Sharing(disk, monkeypatch, room=6 * MIB)
+    piece = 64 * 1024
+    kept = sum(sharing.append(piece, SECOND) for _ in range(200))
+    assert 6 * MIB <= kept <= 6 * MIB + piece
+    assert sharing.looks <= 4
+
+
+def test_d7_what_others_write_is_seen_after_a_moment_or_four_mebibytes(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharing = Sharing(disk, monkeypatch, room=100 * MIB)
+    assert sharing.append(10, SECOND) == 10
+    sharing.room = -1
+    assert [sharing.append(10, SECOND + after * MS) for after in (1, 99, 100)] == [10, 10, 0]
+    sharing.room = 100 * MIB
+    assert sharing.append(MIB, 2 * SECOND) == MIB
+    sharing.room = -1
+    assert [sharing.append(MIB, 2 * SECOND) for _ in range(5)] == [MIB, MIB, MIB, 0, 0]
+
+
+@pytest.mark.parametrize(("room", "size", "kept"), [(0, 10, 0), (Sharing.BLOCK, 10, 10), (Sharing.BLOCK, MIB, MIB)])
+def test_d7_writing_goes_on_once_a_block_is_free_beyond_the_reserve(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, room: int, size: int, kept: int
+) -> None:
+    sharing = Sharing(disk, monkeypatch, room=-Sharing.BLOCK)
+    assert sharing.append(10, SECOND) == 0
+    sharing.room = room
+    assert sharing.append(size, 2 * SECOND) == kept
+
+
+def test_e12_a_clock_that_is_set_back_does_not_put_off_the_next_look(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharing = Sharing(disk, monkeypatch, room=-1)
+    assert sharing.append(10, 3600 * SECOND) == 0
+    sharing.room = MIB
+    assert sharing.append(10, SECOND) == 10
