@@ -22,6 +22,16 @@ def test_f3_one_owner_at_the_limit_does_not_hinder_another() -> None:
         pass
 
 
+def test_followers_are_counted_as_they_come_and_leave() -> None:
+    ledger = Ledger(Quotas(followers=2))
+    with ledger.following("alice"):
+        with ledger.following("alice"):
+            pass
+        with ledger.following("alice"), pytest.raises(QuotaExceeded), ledger.following("alice"):
+            pass
+    assert not ledger._followers
+
+
 def test_a_follower_that_fails_is_counted_no_more() -> None:
     ledger = Ledger(Quotas(followers=1))
     for _ in range(3):

@@ -72,6 +72,14 @@ def test_what_an_allow_list_does_not_name_may_not_run(command: str, cwd: str) ->
         check_command((Rule(allow=("ls", "/usr/bin/*")),), "alice", asks(command, cwd))
 
 
+@pytest.mark.parametrize(("pattern", "command"), [("*", "/tmp/ls"), ("*", "./ls"), ("*/bin/ls", "usr/bin/ls")])
+def test_a_star_of_an_allow_list_makes_no_path_of_a_name_and_none_that_begins_nowhere(
+    pattern: str, command: str
+) -> None:
+    with pytest.raises(PermissionDenied, match="allows alice"):
+        check_command((Rule(allow=(pattern,)),), "alice", asks(command))
+
+
 @pytest.mark.parametrize("variable", ["PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "GCONV_PATH"])
 def test_an_allow_list_forbids_to_change_what_names_mean(variable: str) -> None:
     with pytest.raises(PermissionDenied, match=variable):

@@ -36,6 +36,18 @@ def test_a_record_is_24_bytes_and_reads_back_equal() -> None:
     assert decode(b"before" + encode(RECORD) + b"after", 6) == RECORD
 
 
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [
+        (Kind.STDOUT, "02010000000000000403000000000000010000004257a130"),
+        (Kind.STDERR, "0201000000000000040300000000000002000000acf81422"),
+        (Kind.GAP, "0201000000000000040300000000000003000000c99fa89a"),
+    ],
+)
+def test_a_record_that_an_earlier_version_wrote_is_read(kind: Kind, written: str) -> None:
+    assert decode(bytes.fromhex(written)) == IndexRecord(0x0102, 0x0304, kind)
+
+
 @pytest.mark.parametrize("length", range(RECORD_BYTES))
 def test_d12_a_torn_record_is_none(length: int) -> None:
     assert decode(encode(RECORD)[:length]) is None
