@@ -19,10 +19,10 @@ HEAD = """\
 
 Each setting is taken from its option, else from the environment, else from the context: see `gproc context`.
 Standard output carries data only; talk goes to standard error. With `--json`, standard output is one JSON document: an
-object for one job, an array for many; the names of its fields are those of the [service](service.md), states are words
-such as `running`, times are RFC 3339, and what is absent is left out. Of `wait`, `stop` and `remove`,
-`{"job": …, "error": …}` stands for a job that failed or, after `wait --timeout`, has not ended; another command that
-fails prints no document. [Exit codes](exit-codes.md) have a page of their own.
+object for one ID, an array for several and where none was given; the names of its fields are those of the
+[service](service.md), states are words such as `running`, times are RFC 3339, and what is absent is left out. Of
+`wait`, `stop` and `remove`, `{"job": …, "error": …}` stands for a job that failed or, after `wait --timeout`, has not
+ended; another command that fails prints no document. [Exit codes](exit-codes.md) have a page of their own.
 
 A server that was reached before and no longer answers is tried again for 60 s. Calls that answer at once give up after
 30 s, and a server that never answered is given up after 10 s.

@@ -5,15 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from gproc.cli.console import error_line, show_place
-from gproc.cli.session import resolve_id
 from gproc.errors import GprocError
-
-if TYPE_CHECKING:
-    from gproc.client import Client
-    from gproc.model import JobId
 
 __all__ = ["Outcomes", "for_each", "summed_up", "telling", "told"]
 
@@ -31,23 +26,10 @@ class Outcomes(Generic[Result]):
     """Whether one job was asked for."""
 
 
-async def for_each(
-    client: Client,
-    jobs: Sequence[str],
-    request: Callable[[Client, JobId], Awaitable[Result]],
-    *,
-    prefers_alive: bool = False,
-) -> Outcomes[Result]:
-    """Ask for each job, all at once; return what came of it, with the exit code. What fails is told, others go on.
-
-    *prefers_alive* is as for `resolve_id`.
-    """
-
-    async def one(job: str) -> Result:
-        return await request(client, await resolve_id(client, job, prefers_alive=prefers_alive))
-
+async def for_each(jobs: Sequence[str], request: Callable[[str], Awaitable[Result]]) -> Outcomes[Result]:
+    """Ask for each job, all at once; return what came of it, with the exit code. What fails is told, others go on."""
     unique = list(dict.fromkeys(jobs))
-    return summed_up(unique, await asyncio.gather(*(telling(one(job)) for job in unique)))
+    return summed_up(unique, await asyncio.gather(*(telling(request(job)) for job in unique)))
 
 
 async def telling(request: Awaitable[Result]) -> Result | GprocError:

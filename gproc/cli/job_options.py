@@ -23,7 +23,7 @@ from gproc.cli.command import (
 if TYPE_CHECKING:
     from gproc.model import JobRequest
 
-__all__ = ["job_options", "job_request", "limit_name", "pairs"]
+__all__ = ["job_options", "job_request", "limit_name", "selection"]
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("-n", "--name", metavar="NAME", default="", help="A name for people; need not be unique."),
@@ -76,10 +76,10 @@ def job_request(program: str, args: Sequence[str], options: Mapping[str, Any]) -
     return JobRequest(
         command=program,
         args=tuple(args),
-        env=pairs(options["env"], "-e"),
+        env=_pairs(options["env"], "-e"),
         working_directory=options["directory"] or "",
         name=options["name"],
-        labels=pairs(options["labels"], "--label"),
+        labels=_pairs(options["labels"], "--label"),
         request_id=options["request_id"] or "",
         timeout=options["timeout"] if options["timeout"] != timedelta(0) else None,
         stop=StopPolicy(**{name: value for name, value in policy.items() if value is not None}),
@@ -95,7 +95,17 @@ def job_request(program: str, args: Sequence[str], options: Mapping[str, Any]) -
     )
 
 
-def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+def selection(labels: Sequence[str]) -> dict[str, str]:
+    """Return the labels that a job is to have, written as ``K=V``; raise `click.UsageError` if none can have them."""
+    wanted = _pairs(labels, "--label")
+    for text in labels:
+        key, _, value = text.partition("=")
+        if value != wanted[key]:
+            raise click.UsageError(f"--label {text} and --label {key}={wanted[key]}: no job has both; give one of them")
+    return wanted
+
+
+def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     """Return the pairs written as ``K=V``; raise `click.UsageError`, naming the option, if one is not."""
     found = {}
     for text in texts:

@@ -277,6 +277,43 @@ def test_list_filters_and_prints_one_json_array(alice: Cli) -> None:
     assert "--all" in limited.stderr
 
 
+def test_list_quiet_prints_nothing_but_ids_for_another_command_to_take(alice: Cli) -> None:
+    jobs = [alice.start("-n", "quietly", "sleep", "60") for _ in range(2)]
+    done = alice.shell('"$@" stop $("$@" list -q --running --name quietly)')
+    assert (done.returncode, done.stderr) == (0, "")
+    ended = alice("list", "-q", "--name", "quietly", "--limit", "1")
+    assert (ended.stdout, ended.stderr) == (f"{jobs[1]}\n", "gproc: these are the newest 1; --all shows all\n")
+    none = alice("list", "-q", "--running", "--name", "quietly")
+    assert (none.returncode, none.stdout, none.stderr) == (0, "", "")
+
+
+def test_list_failed_shows_what_ended_badly_and_neither_what_was_stopped_nor_what_runs(alice: Cli) -> None:
+    label = ("--label", "of=failures")
+    bad = [
+        alice.start(*label, "false"),
+        alice.start(*label, "sh", "-c", "kill -9 $$"),
+        alice.start(*label, "--timeout", "0.05s", "sleep", "60"),
+    ]
+    well = [alice.start(*label, "true"), alice.start(*label, "sleep", "60")]
+    alice("stop", well[1])
+    alice("wait", *bad, well[0])
+    alice.start(*label, "sleep", "60")
+    assert alice("list", "-q", "--failed", *label).stdout.split() == bad[::-1]
+    assert alice("list", "-q", "--failed", "--state", "exited", *label).stdout.split() == bad[:1]
+    assert alice("list", "-q", "--failed", "--limit", "1", *label).stdout.split() == bad[2:]
+    alice("stop", *label)
+
+
+def test_stop_with_a_label_stops_all_jobs_that_have_it(alice: Cli) -> None:
+    first, second, other = (alice.start("--label", f"batch={n}", "sleep", "60") for n in (7, 7, 8))
+    stopped = json.loads(alice("stop", "--json", "--label", "batch=7").stdout)
+    assert {(job["id"], job["state"]) for job in stopped} == {(first, "stopped"), (second, "stopped")}
+    again = alice("stop", "--label", "batch=7")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "gproc: no running jobs match\n")
+    alone = json.loads(alice("stop", "--json", "--label", "batch=8").stdout)
+    assert [job["id"] for job in alone] == [other]
+
+
 def test_where_no_job_matches_people_are_told_and_programs_get_an_empty_list(alice: Cli) -> None:
     shown = alice.having(NO_COLOR="1").terminal("list", "--running", "--name", "nosuch")
     shown.expect(pexpect.EOF)

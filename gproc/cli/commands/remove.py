@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gproc.cli.command import JSON_OPTION, Command, complete_over_job_ids
-from gproc.cli.session import with_client
+from gproc.cli.session import resolve_id, with_client
 
 if TYPE_CHECKING:
     from gproc.client import Client
@@ -29,14 +29,16 @@ def command(ctx: click.Context, /, jobs: tuple[str, ...], as_json: bool) -> int:
     from gproc.cli.each import for_each
     from gproc.cli.show import show_documents
 
-    async def remove(client: Client, job_id: JobId) -> JobId:
-        await client.remove(job_id)
-        return job_id
-
-    done = with_client(ctx, lambda client: for_each(client, jobs, remove))
+    done = with_client(ctx, lambda client: for_each(jobs, lambda job: _remove(client, job)))
     if as_json:
         documents = [{"id": job_id, "removed": True} for job_id in done.results]
         show_documents(documents, failures=done.failures, alone=done.is_one)
     else:
         sys.stdout.write("".join(f"{job_id}\n" for job_id in done.results))
     return done.code
+
+
+async def _remove(client: Client, job: str) -> JobId:
+    job_id = await resolve_id(client, job)
+    await client.remove(job_id)
+    return job_id

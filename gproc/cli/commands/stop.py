@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from signal import Signals
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ import click
 
 from gproc.cli.command import DURATION, JSON_OPTION, SIGNAL, Command, complete_live_job_ids
 from gproc.cli.console import note
-from gproc.cli.session import with_client
+from gproc.cli.job_options import selection
+from gproc.cli.session import resolve_id, with_client
 
 if TYPE_CHECKING:
     from gproc.cli.each import Outcomes
@@ -22,13 +24,27 @@ __all__ = ["command"]
 
 
 @click.command("stop", cls=Command)
-@click.argument("jobs", metavar="ID...", nargs=-1, required=True, shell_complete=complete_live_job_ids)
+@click.argument("jobs", metavar="[ID]...", nargs=-1, shell_complete=complete_live_job_ids)
+@click.option(
+    "--label",
+    "labels",
+    metavar="K=V",
+    multiple=True,
+    help="Instead of ID: all jobs with this label; may be repeated, for all of them.",
+)
 @click.option("--grace", type=DURATION, help="Wait this long before SIGKILL, else as the job was started with.")
 @click.option("--signal", "first", type=SIGNAL, help="Send this signal first, else as the job was started with.")
 @JSON_OPTION
 @click.pass_context
 def command(
-    ctx: click.Context, /, jobs: tuple[str, ...], grace: timedelta | None, first: Signals | None, as_json: bool
+    ctx: click.Context,
+    /,
+    *,
+    jobs: tuple[str, ...],
+    labels: tuple[str, ...],
+    grace: timedelta | None,
+    first: Signals | None,
+    as_json: bool,
 ) -> int:
     """Stop jobs and everything they started.
 
@@ -39,23 +55,34 @@ def command(
     from gproc.cli.show import show_documents, show_jobs
     from gproc.model.document import status_to_document
 
-    done = with_client(ctx, lambda client: _stop(client, jobs, first, grace))
+    if bool(jobs) == bool(labels):
+        raise click.UsageError("ID or --label: give one of them")
+    wanted = selection(labels)
+    done = with_client(ctx, lambda client: _stop(client, jobs, wanted, first, grace))
     if as_json:
-        show_documents([status_to_document(job) for job in done.results], failures=done.failures, alone=done.is_one)
+        alone = done.is_one and not labels
+        show_documents([status_to_document(job) for job in done.results], failures=done.failures, alone=alone)
     elif done.results:
         show_jobs(done.results, as_json=False)
+    elif not done.failures:
+        note("no running jobs match")
     return done.code
 
 
 async def _stop(
-    client: Client, jobs: tuple[str, ...], first: Signals | None, grace: timedelta | None
+    client: Client,
+    jobs: Sequence[str],
+    labels: Mapping[str, str],
+    first: Signals | None,
+    grace: timedelta | None,
 ) -> Outcomes[JobStatus]:
     from gproc.cli.each import for_each
     from gproc.cli.live.waiting import waiting_on
 
     async with waiting_on(client, broken="trying again") as waiting:
 
-        async def stop(client: Client, job_id: JobId) -> JobStatus:
+        async def stop(job: str) -> JobStatus:
+            job_id = await resolve_id(client, job, prefers_alive=True)
             try:
                 with waiting.job(job_id):
                     return _gone(await client.stop(job_id, signal=first, grace=grace, on_break=waiting.on_break))
@@ -63,7 +90,16 @@ async def _stop(
                 note(f"left; the server goes on stopping the job: gproc wait {job_id} tells when it is gone")
                 raise
 
-        return await for_each(client, jobs, stop, prefers_alive=True)
+        return await for_each(jobs or await _alive(client, labels), stop)
+
+
+async def _alive(client: Client, labels: Mapping[str, str]) -> list[JobId]:
+    from contextlib import aclosing
+
+    from gproc.model import LIVE_STATES
+
+    async with aclosing(client.list(states=LIVE_STATES, labels=labels)) as found:
+        return [job.id async for job in found]
 
 
 def _gone(job: JobStatus) -> JobStatus:
