@@ -143,6 +143,17 @@ def test_e10_fields_of_a_newer_version_are_passed_over() -> None:
     assert spec_from_document(document) == spec
 
 
+def test_what_an_older_version_did_not_write_has_its_default() -> None:
+    written = {"id": "i", "owner": "o", "command": "c"}
+    born = {"created_at": "2024-05-06T00:00:00Z", "nonce": "n", "stop": {"signal": "SIGTERM", "grace": 10}}
+    assert status_from_document(written | {"state": "running"}) == JobStatus(
+        id="i", owner="o", state=JobState.RUNNING, command="c"
+    )
+    assert spec_from_document(written | born) == JobSpec(
+        id="i", owner="o", request=JobRequest(command="c"), created_at=datetime(2024, 5, 6, tzinfo=UTC), nonce="n"
+    )
+
+
 @pytest.mark.parametrize(
     "document",
     [
