@@ -716,6 +716,7 @@ def test_a_watch_that_is_stopped_gives_the_terminal_back_until_it_goes_on(alice:
     watch.expect_exact("sleep 60")
     watch.kill(signal.SIGTSTP)
     watch.expect_exact("\x1b[?25h\x1b[?1049l")
+    soon(lambda: " T " in Path(f"/proc/{watch.pid}/stat").read_text())
     watch.kill(signal.SIGCONT)
     watch.expect_exact("\x1b[?1049h")
     watch.expect_exact("sleep 60")
