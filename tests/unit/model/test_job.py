@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
+from signal import Signals
 from typing import Any
 
 import pytest
@@ -41,6 +42,25 @@ def test_a2_a_request_that_could_never_run_names_its_field(field: str, make: Cal
         make()
     assert caught.value.field == field
     assert str(caught.value).startswith(f"{field}: ")
+
+
+def test_what_is_just_within_the_bounds_is_taken() -> None:
+    JobRequest(command="a", args=("",) * 10_000, name="n" * 256, request_id="n" * 256, timeout=timedelta(0))
+    StopPolicy(grace=timedelta(0))
+    Limits(processes=0, memory_bytes=2**63 - 1)
+    TerminalSize(rows=1, columns=65_535)
+
+
+def test_who_only_names_a_program_has_ten_seconds_of_grace_and_nothing_else() -> None:
+    request = JobRequest(command="a")
+    assert request == JobRequest(
+        command="a",
+        timeout=None,
+        stop=StopPolicy(signal=Signals.SIGTERM, grace=timedelta(seconds=10)),
+        stdin=False,
+        tty=None,
+        limits=Limits(),
+    )
 
 
 def test_an_empty_argument_and_an_empty_value_are_fine() -> None:
