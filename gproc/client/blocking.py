@@ -306,6 +306,8 @@ class _Loop:
         """
         if self._process != os.getpid():
             raise RuntimeError("this client belongs to another process; make one for each")
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("whoever is told of a break cannot use the client meanwhile")
         errand = _Errand(work)
         try:
             self._begin(errand)

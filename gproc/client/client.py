@@ -188,7 +188,7 @@ class Client:
         check_kind("query", query, ListQuery, "a ListQuery")
         return await self._call(LIST, query, self._timeout)
 
-    async def list(
+    def list(
         self,
         *,
         states: Iterable[JobState] = (),
@@ -197,14 +197,18 @@ class Client:
         name: str = "",
         page_size: int = USUAL_PAGE,
     ) -> AsyncGenerator[JobStatus, None]:
-        """Yield the caller's own jobs that pass every filter, newest first, fetched page by page."""
-        query = ListQuery(
-            states=members("states", states, JobState),
-            labels={} if labels is None else labels,
-            id_prefix=id_prefix,
-            name=name,
-            page_size=page_size,
+        """Return an iterator of the caller's own jobs that pass every filter, newest first, fetched page by page."""
+        return self._list(
+            ListQuery(
+                states=members("states", states, JobState),
+                labels={} if labels is None else labels,
+                id_prefix=id_prefix,
+                name=name,
+                page_size=page_size,
+            )
         )
+
+    async def _list(self, query: ListQuery) -> AsyncGenerator[JobStatus, None]:
         while True:
             page = await self.page(query)
             for status in page.jobs:
@@ -213,17 +217,17 @@ class Client:
                 return
             query = replace(query, page_token=page.next_page_token)
 
-    async def watch(
-        self, ids: Iterable[JobId] = (), *, patience: Patience | None = None
-    ) -> AsyncGenerator[JobStatus, None]:
-        """Yield the current status of each job, then every change; of all the caller's jobs if there is no id.
+    def watch(self, ids: Iterable[JobId] = (), *, patience: Patience | None = None) -> AsyncGenerator[JobStatus, None]:
+        """Return an iterator of the current status of each job, then of every change.
 
-        Ends when all *ids* are final. A broken connection is mended, and what has not changed is not told again.
+        Without *ids* of all the caller's jobs, without end; with them it ends when all are final. A broken connection
+        is mended, and what has not changed is not told again.
         """
-        wanted = listed("ids", ids, "ids")
+        return self._watch(listed("ids", ids, "ids"), Persistence(patience or self._patience, self._connection))
+
+    async def _watch(self, wanted: tuple[JobId, ...], persistence: Persistence) -> AsyncGenerator[JobStatus, None]:
         request = WATCH.write(wanted)
         known: dict[JobId, JobStatus] = {}
-        persistence = Persistence(patience or self._patience, self._connection)
         while True:
             try:
                 async with aclosing(self._connection.replies(WATCH, request)) as replies:

@@ -89,6 +89,29 @@ def test_an_error_is_gone_with_the_last_who_holds_it(alice: Any) -> None:
         gc.enable()
 
 
+async def test_ids_to_watch_may_come_from_the_list_of_the_same_client(server: Any, alice: Any) -> None:
+    ids = {server.add() for _ in range(3)}
+
+    def script() -> set[str]:
+        with connect(server, alice) as client:
+            return {status.id for status in client.watch(status.id for status in client.list())}
+
+    assert await in_thread(script) == ids
+
+
+async def test_who_is_told_of_a_break_cannot_wait_for_the_client_that_tells_it(server: Any, alice: Any) -> None:
+    job_id = server.add((Stream.STDOUT, b"x" * 10_000))
+    server.cuts = [3_000]
+
+    def script() -> None:
+        with connect(server, alice) as client, client.output(job_id) as output:
+            output.on_break = lambda _error, _pause: client.status(job_id)
+            with pytest.raises(RuntimeError, match="whoever is told of a break cannot use the client"):
+                list(output)
+
+    await in_thread(script)
+
+
 @pytest.mark.parametrize("name", ["Client", "Job", "Output"])
 def test_it_has_the_same_face_as_the_one_for_asyncio(name: str) -> None:
     theirs, ours = (
