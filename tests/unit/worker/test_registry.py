@@ -98,6 +98,7 @@ def test_a_job_that_is_discarded_is_gone_from_everywhere(registry: Registry) -> 
     registry.discard(gone)
     assert (list(registry.owned("bob")), ids(registry, "bob")) == ([], [])
     assert gone not in list(registry)
+    assert "bob" not in registry._owners
 
 
 def test_jobs_of_one_owner_or_of_all_are_walked_through(registry: Registry) -> None:
@@ -118,11 +119,22 @@ def test_running_jobs_are_counted_as_they_come_end_and_go(registry: Registry) ->
     assert registry.running("alice") == 3
 
 
+def test_a_job_says_how_far_its_output_goes_now_until_it_is_final() -> None:
+    job = entry(JOB[1])
+    assert job.current() is job.status
+    job.extent = Extent(end=10, kept=7, dropped=3)
+    assert job.current() == replace(job.status, output_bytes=10, dropped_bytes=3)
+    job.status = replace(job.current(), state=JobState.EXITED)
+    job.extent = Extent(end=11, kept=8, dropped=3)
+    assert job.current() is job.status
+
+
 def test_kept_output_is_counted_whether_its_job_runs_or_ended(registry: Registry) -> None:
     for number in (1, 2):
         registry.get(JOB[number], None).extent = Extent(end=10 * number, kept=10 * number)
     ended = registry.get(JOB[2], None)
     ended.status = replace(ended.status, state=JobState.EXITED)
+    registry.settle(ended)
     registry.settle(ended)
     assert registry.kept_bytes("alice") == 30
     registry.discard(ended)
