@@ -11,9 +11,9 @@ from gproc.errors import CertificateRefused, DeadlineExceeded, JobFinished, Unav
 from gproc.wire import connection_error
 
 
-def tls(reason: str) -> ssl.SSLError:
+def tls(reason: str | None) -> ssl.SSLError:
     error = ssl.SSLError(1, f"[SSL: {reason}] something")
-    error.reason = reason
+    error.reason = reason  # type: ignore[assignment]  # OpenSSL does not name every one
     return error
 
 
@@ -26,6 +26,8 @@ def tls(reason: str) -> ssl.SSLError:
         (StreamTerminatedError("Connection lost"), r"broke \(Connection lost\); try again"),
         (EOFError(), "broke .EOFError."),
         (OSError(errno.ENETUNREACH, "Network is unreachable"), r"cannot be reached \(Network is unreachable\)"),
+        (OSError("odd"), r"cannot be reached \(odd\)"),
+        (tls(None), r"does not speak TLS as Gproc does \(\[SSL: None\] something\)"),
         (tls("WRONG_VERSION_NUMBER"), r"does not speak TLS as Gproc does \(wrong version number\)"),
         (tls("TLSV1_ALERT_PROTOCOL_VERSION"), r"ended the TLS connection \(protocol version\)"),
         (RuntimeError("odd"), r"failed \(RuntimeError: odd\)"),
