@@ -22,10 +22,11 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import suppress
 from datetime import timedelta
+from inspect import Signature, signature
 from pathlib import Path
 from signal import Signals
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
 from gproc import client as waiting
 from gproc.client.persistence import OnBreak
@@ -37,14 +38,37 @@ from gproc.model.job import arguments_of
 __all__ = ["Client", "Job", "Output"]
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 _Work = Callable[[], Coroutine[Any, Any, _T]]
+
+
+def _as(
+    waiting_one: Callable[Concatenate[Any, _P], object],
+) -> Callable[[Callable[..., _T]], Callable[Concatenate[Any, _P], _T]]:
+    """Give a method the parameters of *waiting_one*, for help and type checkers; what it returns is its own affair."""
+
+    def dressed(method: Callable[..., _T]) -> Callable[Concatenate[Any, _P], _T]:
+        parameters = list(signature(waiting_one).parameters.values())
+        method.__signature__ = Signature(parameters, return_annotation=method.__annotations__["return"])  # type: ignore[attr-defined]
+        return method
+
+    return dressed
 
 
 class Client:
     """`gproc.client.Client` whose methods return when they are done. Use it under ``with``."""
 
-    def __init__(self, addr: str, *, cacert: str | Path, cert: str | Path, key: str | Path, **options: Any) -> None:
-        self._client = waiting.Client(addr, cacert=cacert, cert=cert, key=key, **options)
+    def __init__(
+        self,
+        addr: str,
+        *,
+        cacert: str | Path,
+        cert: str | Path,
+        key: str | Path,
+        timeout: float = 30.0,
+        patience: Patience | None = None,
+    ) -> None:
+        self._client = waiting.Client(addr, cacert=cacert, cert=cert, key=key, timeout=timeout, patience=patience)
         self._loop = _Loop()
 
     @property
@@ -73,8 +97,9 @@ class Client:
         """Be connected; raises `Unavailable` or `CertificateRefused`."""
         self._loop.run(self._client.connect)
 
+    @_as(waiting.Client.start)
     def start(self, command: str, args: Iterable[str] = (), **options: Any) -> Job:
-        """Start a job; return it once the program was executed. *options* are those of `gproc.client.Client.start`."""
+        """Start a job; return it once the program was executed."""
         words = arguments_of(args)
         return Job(self._loop, self._loop.run(lambda: self._client.start(command, words, **options)))
 
@@ -94,8 +119,9 @@ class Client:
         """Return the final status, once it is. *on_break* is told of each break, in the thread of the loop."""
         return self._loop.run(lambda: self._client.wait(job_id, on_break=on_break))
 
+    @_as(waiting.Client.stop)
     def stop(self, job_id: JobId, **options: Any) -> JobStatus:
-        """Stop a job and all it started; return its final status. *options* are those of `gproc.client.Client.stop`."""
+        """Stop a job and all it started; return its final status."""
         return self._loop.run(lambda: self._client.stop(job_id, **options))
 
     def signal(self, job_id: JobId, signal: Signals | str) -> JobStatus:
@@ -110,6 +136,7 @@ class Client:
         """Return one page of the caller's own jobs, newest first."""
         return self._loop.run(lambda: self._client.page(query))
 
+    @_as(waiting.Client.list)
     def list(self, **filters: Any) -> _Items[JobStatus]:
         """Return the caller's own jobs that pass every filter, newest first."""
         return _Items(self._loop, self._client.list(**filters))
@@ -118,8 +145,9 @@ class Client:
         """Return the current status of each job, then every change; ends when all *ids* are final."""
         return _Items(self._loop, self._client.watch(ids, patience=patience))
 
+    @_as(waiting.Client.output)
     def output(self, job_id: JobId, **options: Any) -> Output:
-        """Return a job's output as an iterator; *options* are those of `gproc.client.Client.output`."""
+        """Return a job's output as an iterator: see `Job.output`."""
         return Output(self._loop, self._client.output(job_id, **options))
 
 
@@ -143,8 +171,9 @@ class Job:
         """The last status known."""
         return self._job.status
 
+    @_as(waiting.Job.output)
     def output(self, **options: Any) -> Output:
-        """Return the output as an iterator of `Chunk` and `Gap`; *options* are those of `gproc.client.Job.output`."""
+        """Return the output as an iterator of `Chunk` and `Gap`: see `gproc.client.Job.output`."""
         return Output(self._loop, self._job.output(**options))
 
     def refresh(self) -> JobStatus:

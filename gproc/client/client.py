@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -102,7 +102,7 @@ class Client:
     async def start(
         self,
         command: str,
-        args: Sequence[str] = (),
+        args: Iterable[str] = (),
         *,
         env: Mapping[str, str] | None = None,
         working_directory: str = "",

@@ -16,7 +16,7 @@ from gproc.model.checks import check_kind
 
 __all__ = ["OnBreak", "Persistence"]
 
-OnBreak = Callable[[GprocError, float], None]
+OnBreak = Callable[[GprocError, float], object]
 """Told of each break, and how many seconds the pause before the next attempt will be."""
 
 _T = TypeVar("_T")

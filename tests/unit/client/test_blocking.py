@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
+from inspect import isfunction, signature
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -118,6 +119,14 @@ def test_it_has_the_same_face_as_the_one_for_asyncio(name: str) -> None:
         {word for word in dir(getattr(module, name)) if not word.startswith("_")} for module in (waiting, blocking)
     )
     assert theirs - {"aclose"} <= ours
+
+
+@pytest.mark.parametrize("name", ["Client", "Job"])
+def test_its_methods_tell_what_they_can_be_given(name: str) -> None:
+    theirs, ours = getattr(waiting, name), getattr(blocking, name)
+    for word, method in vars(ours).items():
+        if isfunction(method) and not word.startswith("_"):
+            assert [*signature(method).parameters] == [*signature(getattr(theirs, word)).parameters], word
 
 
 async def test_lists_and_watches_are_ordinary_iterators(server: Any, alice: Any) -> None:
