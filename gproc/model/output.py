@@ -31,6 +31,10 @@ class Chunk:
     time: datetime
     """When Gproc read these bytes from the job."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # For a pool of processes, and copies: a view of memory has neither.
+        return Chunk, (bytes(self.data), self.stream, self.offset, self.time)
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:

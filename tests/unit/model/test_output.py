@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import pickle
+from copy import deepcopy
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from gproc.errors import InvalidArgument
-from gproc.model import OutputRange, Stream
+from gproc.model import Chunk, OutputRange, Stream
 
 
 @pytest.mark.parametrize(
@@ -25,3 +28,8 @@ from gproc.model import OutputRange, Stream
 def test_a_range_that_is_not_of_its_kind_is_named(field: str, value: Any) -> None:
     with pytest.raises(InvalidArgument, match=rf"^{field}: must be "):
         OutputRange(**{field: value})
+
+
+def test_a_chunk_whose_data_is_a_view_can_be_copied_and_sent_to_another_process() -> None:
+    chunk = Chunk(memoryview(b"data"), Stream.STDERR, 7, datetime(2026, 1, 2, tzinfo=UTC))
+    assert pickle.loads(pickle.dumps(chunk)) == deepcopy(chunk) == chunk
