@@ -59,8 +59,8 @@ def decode(data: bytes) -> dict[str, Any]:
         raise TornRecordError("damaged: its sum does not match")
     try:
         document = json.loads(body)
-    except ValueError as error:
-        raise TornRecordError("damaged: not JSON") from error
+    except (ValueError, RecursionError) as error:
+        raise TornRecordError("damaged: not JSON, or too deep") from error
     if not isinstance(document, dict):
         raise TornRecordError("damaged: not an object")
     return document

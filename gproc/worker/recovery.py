@@ -20,6 +20,7 @@ from typing import Any
 
 from gproc.errors import InvalidArgument, StateError
 from gproc.model import JobId, JobRequest, JobState, JobStatus
+from gproc.model.checks import LARGEST_COUNT, check_kind, check_natural, check_seconds, check_text, check_texts_by_name
 from gproc.model.document import spec_from_document, status_from_document, status_to_document
 from gproc.model.spec import JobSpec
 from gproc.store.directory import StateDirectory, opened
@@ -51,7 +52,7 @@ _KILLED_SECONDS = 1.0
 
 _log = logging.getLogger("gproc.worker")
 
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, InvalidArgument)
+_MALFORMED = (KeyError, TypeError, ValueError, OverflowError, AttributeError, InvalidArgument)
 """What is raised where a whole record does not hold what it should."""
 
 
@@ -224,11 +225,35 @@ def _read_stored(fd: int) -> _Stored:
 def _read_status(fd: int) -> tuple[JobStatus | None, dict[str, Any], Exception | None]:
     try:
         document = read_record("status.json", dir_fd=fd)
-        return status_from_document(document), document.get("shim", {}), None
+        status, shim = status_from_document(document), document.get("shim", {})
+        _check(status)
+        check_kind("shim", shim, dict, "an object")
     except FileNotFoundError:
         return None, {}, None
     except (StateError, *_MALFORMED) as error:
         return None, {}, error
+    return status, shim, None
+
+
+def _check(status: JobStatus) -> None:
+    """Refuse a status that no job can have: it would be told, and fail, far from here."""
+    for text in ("id", "owner", "command", "name", "signal", "reason", "stopped_by"):
+        check_text(text, getattr(status, text))
+    for argument in status.args:
+        check_text("args", argument)
+    check_texts_by_name("labels", status.labels)
+    check_texts_by_name("limits", status.limits)
+    for count in ("pid", "exit_code"):
+        if getattr(status, count) is not None:
+            check_natural(count, getattr(status, count), most=LARGEST_COUNT)
+    check_natural("output_bytes", status.output_bytes)
+    check_natural("dropped_bytes", status.dropped_bytes)
+    if status.usage is not None:
+        check_seconds("usage.cpu_seconds", status.usage.cpu_seconds)
+        check_natural("usage.max_rss_bytes", status.usage.max_rss_bytes)
+    for time in (status.created_at, status.started_at, status.ended_at):
+        if time is not None and time.tzinfo is None:
+            raise InvalidArgument("time", f"{time} is in no time zone")
 
 
 def _spec_from_status(status: JobStatus, shim: dict[str, Any]) -> JobSpec:

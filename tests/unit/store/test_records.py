@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -54,6 +55,12 @@ def test_e6_every_flipped_bit_is_seen() -> None:
 def test_e6_a_record_of_a_newer_version_is_told_from_a_torn_one() -> None:
     with pytest.raises(NewerRecordError, match="record version 2"):
         decode(encode(DOCUMENT).replace(b'{"gproc":1,', b'{"gproc":2,'))
+
+
+def test_a_record_that_is_nested_too_deep_to_be_read_is_torn() -> None:
+    body = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+    with pytest.raises(TornRecordError, match="too deep"):
+        decode(b'{"gproc":1,"crc32":"%08x","record":%s}\n' % (crc32(body), body))
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"{}\n", b"null", b'{"gproc":1,"crc32":"00000000","record":}\n'])
