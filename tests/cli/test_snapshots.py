@@ -19,7 +19,7 @@ from gproc.cli.main import cli
 from gproc.cli.render.certs import certificate_table, plain_certificates
 from gproc.cli.render.escape import visible
 from gproc.cli.render.help import draw_help
-from gproc.cli.render.jobs import card_lines, job_card, job_table, json_text, plain_table
+from gproc.cli.render.jobs import card_lines, job_card, job_table, json_text, outcome, plain_table
 from gproc.cli.render.panes import Pane, draw_panes, summary_text
 from gproc.model import JobState, JobStatus, Usage, make_job_id
 
@@ -125,6 +125,17 @@ def test_a_narrow_list_leaves_columns_out_and_names_whole(width: int) -> None:
 
 def test_the_list_in_a_pipe(matches_snapshot: Check) -> None:
     matches_snapshot("list-pipe", plain_table(JOBS, now=NOW))
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_one_job_of_a_very_long_name_leaves_the_others_readable(width: int) -> None:
+    text = printed(job_table([replace(FULL, name="x" * 200), FULL], now=NOW, width=width), width)
+    assert all(cell_len(line) <= width for line in text.splitlines())
+    _, long, other = text.splitlines()
+    assert "xxx…" in long
+    assert FULL.id[:12] in other
+    assert FULL.name in other
+    assert outcome(FULL) in other
 
 
 @pytest.mark.parametrize("width", WIDTHS)

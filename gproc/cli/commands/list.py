@@ -47,7 +47,7 @@ _FAILED = ("exited", "signaled", "timed_out", "lost")
 @click.option("--name", metavar="NAME", type=JOB, help="Only jobs with this name.")
 @click.option("--limit", type=ONE_OR_MORE, metavar="N", help="The newest N (100).")
 @click.option("-a", "--all", "everything", is_flag=True, help="All of them, however many.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but ids, as for `gproc stop $(gproc list -q ...)`.")
+@click.option("-q", "--quiet", is_flag=True, help="Print ids and nothing else, for $(...).")
 @JSON_OPTION
 @click.pass_context
 def command(

@@ -157,26 +157,30 @@ _HEADINGS = ("ID", "STATE", "AGE", "TOOK", "OUTPUT", "NAME", "COMMAND")
 _RIGHT = frozenset({"AGE", "TOOK", "OUTPUT"})
 _LEFT_OUT_FIRST = ("OUTPUT", "TOOK", "AGE", "COMMAND")
 _SOME_COMMAND = 10
+_SOME_NAME = 20
 _BETWEEN = 2
 
 
 def job_table(jobs: Sequence[JobStatus], *, now: datetime, width: int = 80) -> Table:
     """Return the jobs as a table for a terminal; the NAME column is there only if a job has a name.
 
-    Where *width* cells are too few, numbers are left out and commands are cut; names and ids are not.
+    Where *width* cells are too few, numbers are left out and commands are cut; ids are not, and names only where they
+    would take more than a third of it from all jobs.
     """
     from rich.table import Table
     from rich.text import Text
 
     shown = short_ids([job.id for job in jobs])
     rows = [dict(zip(_HEADINGS, _row(job, shown[job.id], now, width), strict=True)) for job in jobs]
-    columns = _fitting(_columns(any(job.name for job in jobs)), rows, width)
+    longest = {"NAME": max(_SOME_NAME, width // 3), "COMMAND": _SOME_COMMAND}
+    columns = _fitting(_columns(any(job.name for job in jobs)), rows, width, longest)
     table = Table(box=None, header_style="bold bright_black", pad_edge=False, padding=(0, _BETWEEN, 0, 0))
     for heading in columns:
         justify: Literal["left", "right"] = "right" if heading in _RIGHT else "left"
         # A column that may be wrapped is one that gives way when there is no room; its cells are cut, not wrapped.
         gives_way = heading == ("COMMAND" if "COMMAND" in columns else "STATE")
-        table.add_column(heading.lower(), justify=justify, no_wrap=not gives_way)
+        at_most = longest["NAME"] if heading == "NAME" else None
+        table.add_column(heading.lower(), justify=justify, no_wrap=not gives_way, max_width=at_most)
     for job, row in zip(jobs, rows, strict=True):
         styles = {"ID": "cyan", "STATE": outcome_style(job), "COMMAND": "bold", "NAME": "yellow"}
         cells = (
@@ -190,15 +194,14 @@ def _columns(with_names: bool) -> list[str]:
     return [heading for heading in _HEADINGS if with_names or heading != "NAME"]
 
 
-def _fitting(columns: list[str], rows: Sequence[Mapping[str, str]], width: int) -> list[str]:
-    """Return the columns that have room beside whole names and ids and some of the command."""
+def _fitting(
+    columns: list[str], rows: Sequence[Mapping[str, str]], width: int, longest: Mapping[str, int]
+) -> list[str]:
+    """Return the columns that have room; of some it is enough to show so much."""
     from rich.cells import cell_len
 
     needs = {
-        column: min(
-            _SOME_COMMAND if column == "COMMAND" else width,
-            max([len(column), *(cell_len(row[column]) for row in rows)]),
-        )
+        column: min(longest.get(column, width), max([len(column), *(cell_len(row[column]) for row in rows)]))
         for column in columns
     }
     kept = list(columns)
@@ -230,7 +233,7 @@ def card_lines(job: JobStatus, *, now: datetime) -> list[tuple[str, str]]:
     output = format_size(job.output_bytes)
     if job.dropped_bytes:
         output += f", of which {format_size(job.dropped_bytes)} could not be kept"
-    limits = "; ".join(sorted(f"{visible(limit_name(name))} {visible(how)}" for name, how in job.limits.items()))
+    limits = sorted(f"{visible(limit_name(name))} {visible(how)}" for name, how in job.limits.items())
     lines = [
         ("id", job.id),
         ("name", visible(job.name)),
@@ -246,7 +249,7 @@ def card_lines(job: JobStatus, *, now: datetime) -> list[tuple[str, str]]:
         ("took", "" if job.started_at is None else _took(job, now)),
         ("output", output),
         ("used", _usage(job)),
-        ("limits", limits),
+        *((("" if n else "limits"), limit) for n, limit in enumerate(limits)),
     ]
     return [(name, text) for name, text in lines if text]
 
