@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
@@ -119,7 +120,8 @@ class Client:
 
         *timeout* is how long the job may run. A lost reply never makes the program run twice: every attempt carries the
         same *request_id*, made up here if you give none. Raises `CommandNotFound` and other `StartFailed`,
-        `InvalidArgument`, `PermissionDenied`, `QuotaExceeded`.
+        `InvalidArgument` (also for a request id that was used for another command), `PermissionDenied`,
+        `QuotaExceeded`.
         """
         return await self.submit(
             JobRequest(
@@ -144,6 +146,7 @@ class Client:
         if not request.request_id:
             request = replace(request, request_id=os.urandom(16).hex())
         status = await self._call(START, request, self._timeout)
+        _check_is_what_was_asked_for(status, request)
         return Job(self, status.id, status)
 
     def job(self, job_id: str) -> Job:
@@ -296,6 +299,16 @@ class Client:
         if isinstance(answer, Unavailable):
             raise answer
         return answer
+
+
+def _check_is_what_was_asked_for(status: JobStatus, request: JobRequest) -> None:
+    """Refuse the job of another command: its output and its exit code would pass for those of this one."""
+    if (status.command, status.args) != (request.command, tuple(request.args)):
+        raise InvalidArgument(
+            "request_id",
+            f"{request.request_id!r} was used before, for `{shlex.join((status.command, *status.args)):.80}` "
+            f"(job {status.id}); nothing was started; use another",
+        )
 
 
 def _duration(field: str, duration: object) -> timedelta | None:

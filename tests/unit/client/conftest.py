@@ -152,10 +152,11 @@ class SmallServer:
         request = request_from_message(await received(stream))
         self.requests.append(request)
         if request.request_id not in self.by_request_id:
-            self.by_request_id[request.request_id] = self.add((Stream.STDOUT, b"hello\n"), state=JobState.RUNNING)
-        held = self.jobs[self.by_request_id[request.request_id]]
-        held.status = replace(held.status, command=request.command, args=request.args)
-        await self._reply(stream, held.status)
+            job_id = self.add((Stream.STDOUT, b"hello\n"), state=JobState.RUNNING)
+            self.by_request_id[request.request_id] = job_id
+            held = self.jobs[job_id]
+            held.status = replace(held.status, command=request.command, args=request.args)
+        await self._reply(stream, self.jobs[self.by_request_id[request.request_id]].status)
 
     async def _status(self, stream: AnyStream) -> None:
         await self._reply(stream, self._held(job_id_from_message(await received(stream))).status)

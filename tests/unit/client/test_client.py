@@ -139,6 +139,16 @@ async def test_a_timeout_too_short_to_be_sent_is_not_lost(client: Client, server
     assert server.requests[0].timeout == timedelta(microseconds=1)
 
 
+async def test_a_request_id_that_was_used_for_another_command_is_refused(client: Client, server: Any) -> None:
+    job = await client.start("echo", ["two words"], request_id="taken")
+    assert (await client.start("echo", ["two words"], request_id="taken")).id == job.id
+    with pytest.raises(InvalidArgument) as caught:
+        await client.start("echo", ["ho"], request_id="taken")
+    assert str(caught.value) == (
+        f"request_id: 'taken' was used before, for `echo 'two words'` (job {job.id}); nothing was started; use another"
+    )
+
+
 async def test_a_lost_reply_does_not_run_the_program_twice(client: Client, server: Any) -> None:
     server.lost_replies = 1
     await client.start("true")
