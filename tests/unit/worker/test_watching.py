@@ -70,3 +70,17 @@ async def test_who_watches_no_more_is_forgotten(watchers: Watchers, entries: lis
     async with aclosing(watchers.watch(entries, None)) as statuses:
         await anext(statuses)
     assert not watchers._watchers
+
+
+async def test_a_watch_ends_with_the_last_of_its_jobs(watchers: Watchers, entries: list[Entry]) -> None:
+    first, last = entries[:2]
+    first.status = replace(first.status, state=JobState.EXITED)
+    async with asyncio.timeout(5), aclosing(watchers.watch([first, last], "alice")) as statuses:
+        assert [(await anext(statuses)).id for _ in range(2)] == [first.id, last.id]
+        next_one = asyncio.ensure_future(anext(statuses))
+        await asyncio.sleep(0)
+        assert not next_one.done()
+        last.status = replace(last.status, state=JobState.EXITED)
+        watchers.notify(last)
+        assert (await next_one).id == last.id
+        assert [status async for status in statuses] == []
