@@ -13,7 +13,6 @@ from gproc.store.writer import Extent
 from gproc.testing.faults import Damage
 from gproc.worker import Supervisor, recovery
 
-
 WRONG: list[Document] = [
     {"output_bytes": "5"},
     {"output_bytes": -5},
