@@ -8,6 +8,7 @@ import pytest
 from betterproto.lib.google.protobuf import Duration, Timestamp
 
 from gproc.errors import InvalidArgument
+from gproc.transport.job_output import varint
 from gproc.wire import METHODS, messages
 from gproc.wire.classes import schema_of
 from gproc.wire.prescan import Bounds, scan
@@ -31,8 +32,8 @@ def test_a_good_message_is_passed_on_as_the_very_same_object() -> None:
 
 @pytest.mark.parametrize(
     "unknown",
-    [b"\xf8\x07\x01", b"\xf9\x0712345678", b"\xfa\x07\x03abc", b"\xfd\x071234"],
-    ids=["varint", "fixed64", "bytes", "fixed32"],
+    [b"\xf8\x07\x01", b"\xf9\x0712345678", b"\xfa\x07\x03abc", b"\xfd\x071234", b"\xf8\xff\xff\xff\x0f\x01"],
+    ids=["varint", "fixed64", "bytes", "fixed32", "largest number"],
 )
 def test_unknown_fields_are_cut_out_wherever_they_are(unknown: bytes) -> None:
     data = unknown + b"\x0a\x01x" + unknown + b"\x12\x01y" + unknown
@@ -86,6 +87,7 @@ def test_unknown_fields_cost_linear_time() -> None:
         (b"\x1a\x04\x0a\x02\xc3\x28", r"env\.key: is not UTF-8"),
         (b"\x1a\x02\x08\x01", r"env\.key: is sent as wire type 0"),
         (b"\x4a\x03\x0a\x05a", r"stop\.signal: is cut off"),
+        (b"\x4a\x02\xfb\x07", "stop: has a field of wire type 3"),
         (b"\x42\x0a\x08\xff\xff\xff\xff\xff\xff\xff\xff\x7f", r"timeout: \d+ s and 0 ns are out"),
         (b"\x42\x06\x10\x80\x94\xeb\xdc\x03", "timeout: 0 s and 1000000000 ns are out of range"),
     ],
@@ -119,7 +121,8 @@ def test_moments_outside_the_calendar_are_refused(seconds: int, is_good: bool) -
 @pytest.mark.parametrize(("nanos", "is_good"), [(0, True), (1, False), (999, False), (-1, False), (1000, True)])
 def test_a_duration_that_would_become_none_is_refused(nanos: int, is_good: bool) -> None:
     duration = bytes(Duration(nanos=nanos))
-    data = b"\x42" + bytes((len(duration),)) + duration
+    another_part = b"\x5a\x02\x08\x05"  # whose numbers are not those of the duration
+    data = another_part + b"\x42" + bytes((len(duration),)) + duration
     if is_good:
         assert messages.JobRequest().parse(scan(data, REQUEST, BOUNDS)).timeout == timedelta(microseconds=nanos / 1000)
     else:
@@ -131,6 +134,7 @@ def test_lists_of_numbers_come_one_by_one_or_as_a_block() -> None:
     for data in (b"\x18\x01\x18\x02", b"\x1a\x02\x01\x02"):
         assert messages.ListRequest().parse(scan(data, schema, BOUNDS)).states == [1, 2]
     assert refused(b"\x1a\x02\x01\x80", messages.ListRequest).startswith("states: ends in the middle")
+    assert refused(b"\x19\x01\x01", messages.ListRequest).startswith("states: is sent as wire type 1")
 
 
 def test_a_message_of_just_the_largest_size_is_taken() -> None:
@@ -157,6 +161,18 @@ def test_a_larger_message_is_refused_without_a_look() -> None:
 def test_a_message_of_too_many_elements_is_refused(item: bytes, field: str) -> None:
     said = f"{field}: the message has more than 12000 elements, all its lists and maps together; send fewer"
     assert refused(item * (BOUNDS.size // len(item))) == said
+
+
+def test_so_is_a_block_of_too_many_numbers() -> None:
+    block = bytes(BOUNDS.elements + 1)
+    said = refused(b"\x1a" + varint(len(block)) + block, messages.ListRequest)
+    assert said.startswith("states: the message has more than 12000 elements")
+
+
+def test_a_message_of_just_as_many_elements_as_it_may_have_is_taken() -> None:
+    data = b"\x12\x00" * BOUNDS.elements
+    assert scan(data, REQUEST, BOUNDS) is data
+    assert refused(data + b"\x12\x00").startswith("args: the message has more than 12000 elements")
 
 
 def test_as_many_arguments_as_a_job_may_have_are_taken() -> None:
