@@ -49,6 +49,8 @@ def test_the_map_of_users_wins_over_the_default() -> None:
     assert chosen is not None
     assert (chosen.user, chosen.uid, chosen.home) == (SOMEBODY.pw_name, SOMEBODY.pw_uid, SOMEBODY.pw_dir)
     assert users.of("alice") is None
+    turned = resolve_users(SOMEBODY.pw_name, {"bob": ROOT}, euid=0)
+    assert (turned.of("bob"), turned.of("alice")) == (None, chosen)
 
 
 def test_under_root_an_owner_outside_the_map_runs_nothing() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import resource
+from dataclasses import fields
 
 from gproc.model import Limits
 from gproc.worker.limits import ENFORCED, plan_limits
@@ -17,12 +18,13 @@ EVERYTHING = Limits(
     io_read_bps=1000,
     io_write_bps=2000,
 )
+BOUNDS = {field.name for field in fields(Limits)} - {"output_policy"}
 NONE: frozenset[str] = frozenset()
 ALL = frozenset({"memory", "pids", "cpu", "io"})
 
 
 def test_f4_without_limits_a_job_only_leaves_no_core() -> None:
-    plan = plan_limits(Limits(), controllers=ALL, is_root=False)
+    plan = plan_limits(Limits(), controllers=ALL, is_root=False, disk="8:0")
     assert plan.rlimits == ((resource.RLIMIT_CORE, 0),)
     assert (plan.cgroup_files, plan.report) == ((), {})
 
@@ -30,20 +32,15 @@ def test_f4_without_limits_a_job_only_leaves_no_core() -> None:
 def test_f4_each_limit_is_reported_as_it_is_held_without_cgroups() -> None:
     plan = plan_limits(EVERYTHING, controllers=NONE, is_root=False)
     assert plan.cgroup_files == ()
-    assert dict(plan.rlimits)[resource.RLIMIT_NOFILE] == 20
-    assert dict(plan.rlimits)[resource.RLIMIT_NPROC] == 10
-    assert set(plan.report) == {
-        "memory_bytes",
-        "processes",
-        "open_files",
-        "cpu_seconds",
-        "file_size_bytes",
-        "core_bytes",
-        "output_bytes",
-        "cpu_millis",
-        "io_read_bps",
-        "io_write_bps",
+    assert dict(plan.rlimits) == {
+        resource.RLIMIT_AS: 2**30,
+        resource.RLIMIT_NPROC: 10,
+        resource.RLIMIT_NOFILE: 20,
+        resource.RLIMIT_CPU: 30,
+        resource.RLIMIT_FSIZE: 40,
+        resource.RLIMIT_CORE: 50,
     }
+    assert set(plan.report) == BOUNDS
     assert plan.report["cpu_millis"].startswith("unavailable: ")
     assert plan.report["memory_bytes"].startswith("enforced: for each process of the job")
 
@@ -64,7 +61,7 @@ def test_f4_with_controllers_the_job_is_held_as_a_whole() -> None:
         "io.max": "8:0 rbps=1000 wbps=2000",
     }
     assert resource.RLIMIT_NPROC not in dict(plan.rlimits)
-    assert set(plan.report.values()) == {ENFORCED}
+    assert plan.report == dict.fromkeys(BOUNDS, ENFORCED)
 
 
 def test_f4_only_the_direction_that_was_asked_for_is_bounded() -> None:
