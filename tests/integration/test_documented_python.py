@@ -18,6 +18,7 @@ from gproc.testing.threaded import ThreadedServer, threaded_server
 
 ROOT = Path(__file__).parents[2]
 TESTING = "docs/howto/testing.md"
+REFERENCE = "docs/reference/python.md"
 
 
 def blocks(page: str) -> list[str]:
@@ -37,16 +38,38 @@ def server() -> Iterator[ThreadedServer]:
         yield running
 
 
+def said_by(program: str, server: ThreadedServer, cwd: Path) -> list[str]:
+    """Return what a program prints that speaks as alice with a server on localhost:3000."""
+    files = server.files("alice")
+    (cwd / "pki").mkdir()
+    for name, path in (("ca.crt", files.cacert), ("alice.crt", files.cert), ("alice.key", files.key)):
+        (cwd / "pki" / name).symlink_to(path)
+    assert "localhost:3000" in program
+    done = run("-c", program.replace("localhost:3000", server.addr), cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
 def test_the_readmes_python_prints_what_the_job_wrote(server: ThreadedServer, tmp_path: Path) -> None:
     (block,) = blocks("README.md")
-    files = server.files("alice")
-    (tmp_path / "pki").mkdir()
-    for name, path in (("ca.crt", files.cacert), ("alice.crt", files.cert), ("alice.key", files.key)):
-        (tmp_path / "pki" / name).symlink_to(path)
-    assert "localhost:3000" in block
-    done = run("-c", block.replace("localhost:3000", server.addr), cwd=tmp_path)
+    assert sorted(said_by(block, server, tmp_path)) == ["exited 7", "stderr err", "stdout out"]
+
+
+def test_the_reference_starts_many_jobs_and_stops_one(server: ThreadedServer, tmp_path: Path) -> None:
+    (program,) = [block for block in blocks(REFERENCE) if "from gproc import Chunk, Client" in block]
+    assert said_by(program, server, tmp_path) == ["[7, 14, 21]", "True stopped by alice", "2", "[0, 0, 0]"]
+
+
+def test_the_reference_does_so_without_await(server: ThreadedServer, tmp_path: Path) -> None:
+    (program,) = [block for block in blocks(REFERENCE) if "blocking.Client(" in block]
+    assert said_by(program, server, tmp_path) == ["[7, 14, 21]", "exited", "exited", "exited"]
+
+
+def test_the_reference_has_jobs_without_a_server(tmp_path: Path) -> None:
+    (program,) = [block for block in blocks(REFERENCE) if "Supervisor(" in block]
+    done = run("-c", program, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(done.stdout.splitlines()) == ["exited 7", "stderr err", "stdout out"]
+    assert done.stdout.splitlines() == ["stdout b'out\\n'", "7", "b'nobody was there\\n'", "SIGTERM"]
 
 
 def test_the_tests_in_the_guide_to_testing_pass(tmp_path: Path) -> None:
