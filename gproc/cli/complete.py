@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -29,7 +32,8 @@ def jobs(ctx: click.Context, incomplete: str, *, is_final: bool | None) -> list[
     fails.
     """
     try:
-        found = asyncio.run(asyncio.wait_for(_ask(ctx, incomplete, is_final), _PATIENCE))
+        with _not_stuck():
+            found = asyncio.run(asyncio.wait_for(_ask(ctx, incomplete, is_final), _PATIENCE))
     except (GprocError, OSError, TimeoutError, UnicodeError):  # the last: a host's name is not even text
         return []
     items = [CompletionItem(job.id, help=_about(job)) for job in found if job.id.startswith(incomplete)]
@@ -38,6 +42,22 @@ def jobs(ctx: click.Context, incomplete: str, *, is_final: bool | None) -> list[
     return items + [
         CompletionItem(name, help=_about(job)) for name, job in named.items() if name.startswith(incomplete)
     ]
+
+
+@contextmanager
+def _not_stuck() -> Iterator[None]:
+    """Raise `TimeoutError` in a call that blocks for ever, as opening a pipe that nobody writes does."""
+    before = signal.signal(signal.SIGALRM, _give_up)
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE + 0.2)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _give_up(_signum: int, _frame: object) -> None:
+    raise TimeoutError
 
 
 async def _ask(ctx: click.Context, incomplete: str, is_final: bool | None) -> list[JobStatus]:
