@@ -804,6 +804,12 @@ def test_doctor_finds_what_is_wrong(alice: Cli, bob: Cli, tmp_path: Path) -> Non
     assert f"chmod 600 {loose}" in alice("--key", str(loose), "doctor").stdout
 
 
+def test_doctor_breaks_lines_between_words_on_a_narrow_terminal(alice: Cli) -> None:
+    terminal = alice.having(NO_COLOR="1").terminal("doctor", columns=40)
+    terminal.expect(pexpect.EOF)
+    assert terminal.before.endswith("✓ request      the server accepts you,\r\n               and answers\r\n")
+
+
 def test_doctor_warns_of_a_server_whose_clock_is_ahead(server: ThreadedServer, tmp_path: Path) -> None:
     carol = Cli(server, "carol", tmp_path)
     with shifted_clock(timedelta(hours=1)):  # the server's, which is in this process
@@ -834,6 +840,13 @@ def test_job_ids_are_completed(alice: Cli) -> None:
     job = alice.start("true")
     alice.env |= {"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": f"gproc status {job[:20]}", "COMP_CWORD": "2"}
     assert alice("_").stdout == f"plain,{job}\n"
+
+
+def test_completion_gives_up_where_a_file_is_a_pipe_that_nobody_writes(alice: Cli, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key")
+    words = {"_GPROC_COMPLETE": "bash_complete", "COMP_WORDS": "gproc status ''", "COMP_CWORD": "2"}
+    done = alice.having(GPROC_KEY=str(tmp_path / "key"), **words)("_")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 import click
 
 from gproc.cli.command import JSON_OPTION, Command
-from gproc.cli.console import paint
+from gproc.cli.console import is_terminal, paint
 
 __all__ = ["command"]
 
@@ -30,9 +30,21 @@ def command(ctx: click.Context, /, as_json: bool) -> int:
         checks.append(check)
         if not as_json:
             mark, colour = MARKS[check.verdict]
-            click.echo(f"{paint(mark, colour, sys.stdout)} {check.name:<11}  {visible(check.detail)}")
-            if check.advice:
-                click.echo(f"{'':13}  {paint('→', colour, sys.stdout)} {visible(check.advice)}")
+            detail, advice = _right_of(15, visible(check.detail)), _right_of(17, visible(check.advice))
+            click.echo(f"{paint(mark, colour, sys.stdout)} {check.name:<11}  {detail}")
+            if advice:
+                click.echo(f"{'':13}  {paint('→', colour, sys.stdout)} {advice}")
     if as_json:
         sys.stdout.write(json_text([check.document() for check in checks]))
     return 125 if any(check.verdict is Verdict.BAD for check in checks) else 0
+
+
+def _right_of(indent: int, text: str) -> str:
+    """Return *text* broken between words where a terminal is too narrow for it, which would break it anywhere."""
+    if not is_terminal(sys.stdout):
+        return text
+    import shutil
+    import textwrap
+
+    room = max(20, shutil.get_terminal_size().columns - indent)
+    return f"\n{'':{indent}}".join(textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False))

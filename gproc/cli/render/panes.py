@@ -110,7 +110,9 @@ def _title(job: JobStatus, width: int, now: datetime) -> Text:
     if cell_len(command) > room:
         command = set_cell_size(command, room - 1) + "…"
     style = outcome_style(job)
-    return Text.assemble((f"{mark} ", style), (command, "bold"), (end, style), no_wrap=True, overflow="ellipsis")
+    return Text.assemble(
+        (f"{mark} ", style), (command, "bold default"), (end, style), no_wrap=True, overflow="ellipsis"
+    )
 
 
 def _footer(panes: Sequence[Pane], shown: int, width: int, news: str) -> Text:
