@@ -112,7 +112,7 @@ class Acceptor:
         *,
         make_protocol: Callable[[], asyncio.BufferedProtocol],
         count_open: Callable[[], int],
-        ssl: tls.SSLContext | None,
+        ssl: tls.SSLContext,
         limits: TransportLimits,
         log: EventLog,
     ) -> None:
@@ -203,20 +203,17 @@ class Acceptor:
     async def _shake_hands(self, arrival: _Arrival) -> None:
         arrival.is_taken = True
         try:
-            if self.ssl is None:
-                await self._loop.connect_accepted_socket(self._make_protocol, arrival.sock)
-            else:
-                await self._secure(arrival.sock, self.ssl)
+            await self._secure(arrival.sock)
         except (OSError, EOFError) as error:
             self._log.write("handshake failed", str(error) or type(error).__name__, peer=arrival.peer)
             # It leads to the transport, which knows the error: a circle, and all of TLS would wait for the collector.
             error.__traceback__ = None
 
-    async def _secure(self, sock: socket.socket, context: tls.SSLContext) -> None:
+    async def _secure(self, sock: socket.socket) -> None:
         limits = self._limits
         secure = SecureTransport(
             self._make_protocol,
-            context,
+            self.ssl,
             scratch=self._scratch,
             shutdown_timeout=limits.shutdown_timeout,
             server_side=True,

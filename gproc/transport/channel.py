@@ -43,7 +43,7 @@ class HardenedChannel(Channel):
         host: str,
         port: int,
         *,
-        ssl: tls.SSLContext | None = None,
+        ssl: tls.SSLContext,
         server_hostname: str | None = None,
         codec: CodecBase | None = None,
         status_details_codec: StatusDetailsCodecBase | None = None,
@@ -56,6 +56,7 @@ class HardenedChannel(Channel):
         config = Configuration(ssl_target_name_override=server_hostname)
         super().__init__(host, port, ssl=ssl, codec=codec, status_details_codec=status_details_codec, config=config)
         self.limits = limits
+        self._context = ssl
         self._h2_config = H2Configuration(
             client_side=True,
             header_encoding="latin-1",
@@ -87,7 +88,7 @@ class HardenedChannel(Channel):
             raise ConnectionAbortedError(_CLOSED)
         try:
             async with asyncio.timeout(limits.connect_timeout) as self._dialling:
-                return await (self._connect_plainly() if self._ssl is None else self._connect_securely(self._ssl))
+                return await self._connect_securely()
         except TimeoutError as error:
             if self._is_closed:
                 raise ConnectionAbortedError(_CLOSED) from None
@@ -98,15 +99,11 @@ class HardenedChannel(Channel):
         finally:
             self._dialling = None
 
-    async def _connect_plainly(self) -> H2Protocol:
-        _, protocol = await self._loop.create_connection(self._protocol_factory, self._host, self._port)
-        return protocol
-
-    async def _connect_securely(self, context: tls.SSLContext) -> H2Protocol:
+    async def _connect_securely(self) -> H2Protocol:
         limits, protocol = self.limits, self._protocol_factory()
         secure = SecureTransport(
             lambda: cast("asyncio.BufferedProtocol", protocol),
-            context,
+            self._context,
             scratch=self._scratch,
             shutdown_timeout=limits.shutdown_timeout,
             server_hostname=self._config.ssl_target_name_override or self._host,

@@ -173,7 +173,6 @@ class ServerConnection(GuardedConnection):
     """What TLS agreed to speak; None without TLS, or if nothing was agreed."""
     context: ssl.SSLContext | None = None
     """What TLS was told when its handshake began; the server may have taken another since. None without TLS."""
-    is_encrypted = False
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -181,7 +180,6 @@ class ServerConnection(GuardedConnection):
         """For handlers of large answers: who holds it while he answers leaves others on this connection to wait."""
         tls = self._pipe.get_extra_info("ssl_object")
         if tls is not None:
-            self.is_encrypted = True
             self.context = tls.context
             self.certificate = tls.getpeercert(binary_form=True)
             self.alpn = tls.selected_alpn_protocol()

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import ssl as tls
 from asyncio import BaseTransport
 from collections.abc import Callable, Collection
@@ -109,25 +108,19 @@ class HardenedServer(Server):
 
     async def start(  # type: ignore[override]  # Unix sockets and address flags have no use here
         self,
-        host: str | None = None,
-        port: int | None = None,
+        host: str | None,
+        port: int,
         *,
-        sock: socket.socket | Collection[socket.socket] | None = None,
-        ssl: tls.SSLContext | None = None,
-        backlog: int = 1024,
+        ssl: tls.SSLContext,
     ) -> None:
-        """Listen on all addresses of *host* at *port* (0: a free one, see `port`), or on *sock*, which listens already.
+        """Listen on all addresses of *host* at *port* (0: a free one, see `port`).
 
         Raises `OSError` if an address cannot be had.
         """
         if self._acceptor is not None or self._is_closing:
             raise RuntimeError("a server starts once")
-        if sock is None:
-            sockets = await listen(host, port or 0, backlog=backlog)
-        else:
-            sockets = [sock] if isinstance(sock, socket.socket) else list(sock)
         self._acceptor = Acceptor(
-            sockets,
+            await listen(host, port),
             make_protocol=self._protocol_factory,
             count_open=lambda: len(self._protocols),
             ssl=ssl,
@@ -172,7 +165,7 @@ class HardenedServer(Server):
         connection = protocol.connection
         if self._is_closing or len(self._protocols) > self.limits.connections:
             connection.abort("the server is closing" if self._is_closing else "too many connections")
-        elif connection.is_encrypted and connection.alpn != "h2":
+        elif connection.alpn != "h2":
             connection.abort("the client does not offer h2 in its TLS handshake (ALPN)")
         else:
             self._ask_hook(protocol, connection)

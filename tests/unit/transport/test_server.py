@@ -339,23 +339,12 @@ async def test_a_handler_whose_wait_was_cancelled_is_a_fault_of_the_server(serve
         assert caught.value.status is Status.INTERNAL
 
 
-async def test_a_server_starts_once_and_is_closed_before_it_is_waited_for(serve: Any) -> None:
+async def test_a_server_starts_once_and_is_closed_before_it_is_waited_for(tls: Any, serve: Any) -> None:
     serving = await serve()
     with pytest.raises(RuntimeError, match="once"):
-        await serving.server.start("localhost", 0)
+        await serving.server.start("localhost", 0, ssl=tls.server)
     with pytest.raises(RuntimeError, match="not closed"):
         await serving.server.wait_closed()
-
-
-async def test_a_server_listens_on_sockets_that_it_is_given(tls: Any, serve: Any) -> None:
-    serving = await serve()
-    other = type(serving.server)([serving.service])
-    sockets = await listen("localhost", 0)
-    await other.start(sock=sockets, ssl=tls.server)
-    assert other.port == sockets[0].getsockname()[1]
-    assert len({address[1] for address in other.addresses}) == 1
-    other.close()
-    await other.wait_closed()
 
 
 async def test_a_port_that_is_taken_is_the_systems_error(serve: Any) -> None:
