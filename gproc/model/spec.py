@@ -7,7 +7,8 @@ from datetime import datetime
 
 from gproc.model.identity import Identity
 from gproc.model.ids import JobId
-from gproc.model.job import JobRequest
+from gproc.model.job import JobRequest, JobStatus
+from gproc.model.state import JobState
 
 __all__ = ["JobSpec", "RunAs"]
 
@@ -39,3 +40,17 @@ class JobSpec:
     """Free disk space that output must leave."""
     cgroup: str = ""
     """The job's own cgroup v2, to be made by its shim; empty for none."""
+
+    def pending(self) -> JobStatus:
+        """Return the status of the job as it was accepted: not executed yet."""
+        request = self.request
+        return JobStatus(
+            id=self.id,
+            owner=self.owner,
+            state=JobState.PENDING,
+            command=request.command,
+            args=request.args,
+            name=request.name,
+            labels=request.labels,
+            created_at=self.created_at,
+        )

@@ -120,9 +120,9 @@ def write_record(name: str, document: dict[str, Any], *, dir_fd: int, durable: b
 class GrowingRecord:
     """A record whose later versions go behind the earlier ones, in the same file.
 
-    So a second version needs no file of its own and deletes none: where many files are deleted, to make one takes a
-    file system ten times as long, and it has one thing to bring to the disk, not two. What was written before is never
-    touched again. Owns its file, so `close` it.
+    So a second version makes no file and deletes none: a file system on which many files are deleted takes ten times as
+    long to make one. And there is one thing to bring to the disk, not two. What was written before is never touched
+    again. Owns its file, so `close` it.
     """
 
     def __init__(self, name: str, *, dir_fd: int) -> None:

@@ -52,7 +52,7 @@ class Attachment:
     def reuse(self, entry: Entry, directory: Path) -> ShimLink | None:
         """Have a shim that is idle run *entry*; return the link on which it is going to speak, None if there is none.
 
-        That must not be asked of it for a job that is to run as another user, or to dump core: it could not do it.
+        Not for a job that runs as another user or may dump core: an idle shim can do neither.
         """
         idle = self._standby.take()
         if idle is not None:

@@ -42,7 +42,7 @@ from gproc.worker.tree import (
     start_ticks,
 )
 
-__all__ = ["declare_lost", "extent_of", "may_have_run", "new_entry", "pending_status", "read_jobs"]
+__all__ = ["declare_lost", "extent_of", "may_have_run", "new_entry", "read_jobs"]
 
 _WANT_OF_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -123,21 +123,6 @@ def new_entry(spec: JobSpec, status: JobStatus) -> Entry:
     )
 
 
-def pending_status(spec: JobSpec) -> JobStatus:
-    """Return the status of a job that was accepted and not executed yet."""
-    request = spec.request
-    return JobStatus(
-        id=spec.id,
-        owner=spec.owner,
-        state=JobState.PENDING,
-        command=request.command,
-        args=request.args,
-        name=request.name,
-        labels=request.labels,
-        created_at=spec.created_at,
-    )
-
-
 def extent_of(directory: Path, status: JobStatus) -> Extent:
     """Return how far the stored output of a job goes.
 
@@ -148,6 +133,7 @@ def extent_of(directory: Path, status: JobStatus) -> Extent:
         with opened(directory) as fd:
             return stored_extent(dir_fd=fd, end=status.output_bytes if status.is_final else None)
     except FileNotFoundError:
+        # It was lost before it wrote anything, or somebody deleted the file: what is missing reads as a gap.
         return Extent(status.output_bytes, 0)
     except OSError:
         if not status.is_final:
@@ -194,14 +180,10 @@ def _read_job(directory: Path, job_id: JobId) -> Entry:
         stored = _read_stored(fd)
         if stored.spec.id != job_id:
             raise StateError("its record is about another job")
-        status = stored.status or pending_status(stored.spec)
+        status = stored.status or stored.spec.pending()
         entry = new_entry(stored.spec, status)
-        if status.is_final:
-            try:
-                entry.extent = stored_extent(dir_fd=fd, end=status.output_bytes)
-            except FileNotFoundError:
-                # It was lost before it wrote anything, or somebody deleted the file: what is missing reads as a gap.
-                entry.extent = Extent(status.output_bytes, 0)
+    if status.is_final:
+        entry.extent = extent_of(directory, status)
     return entry
 
 
@@ -285,7 +267,7 @@ def _lock(dir_fd: int) -> Iterator[bool]:
 
 
 def _lost(stored: _Stored, dir_fd: int, reason: str) -> JobStatus:
-    status = stored.status or pending_status(stored.spec)
+    status = stored.status or stored.spec.pending()
     try:
         size = stored_extent(dir_fd=dir_fd).end
     except OSError:

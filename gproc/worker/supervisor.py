@@ -157,7 +157,7 @@ class Supervisor:
             if earlier is not None:
                 return await self._started(earlier)
         spec = self._accept(request, owner, run_as)
-        entry = recovery.new_entry(spec, recovery.pending_status(spec))
+        entry = recovery.new_entry(spec, spec.pending())
         self._registry.add(entry)
         launch = self._tasks.own(self._launch(spec, entry))
         try:
@@ -438,10 +438,10 @@ class Supervisor:
         """Yield the output that is *wanted* (all of it, by default): chunks and gaps, then exactly one `End`.
 
         What was written before is replayed, then what comes is yielded as it comes. If a tail is followed, a gap of no
-        bytes is the first event, and says where it begins. Nothing is queued for a slow
-        consumer: it just reads later. With *room*, it is awaited before output is read, and returns how many bytes may
-        be. Raises `OffsetOutOfRange` beyond the output of a finished job. Close it
-        (`contextlib.aclosing`), or its descriptors stay open until it is collected.
+        bytes is the first event, and says where it begins. Nothing is queued for a slow consumer: it just reads later.
+        *room* is awaited before each read, and returns how many bytes to read at most. Raises `OffsetOutOfRange` beyond
+        the output of a finished job. Close it (`contextlib.aclosing`), or its descriptors stay open until it is
+        collected.
         """
         wanted = wanted or OutputRange()
         entry = self._registry.get(job_id, owner)

@@ -211,20 +211,8 @@ class Shim:
         self._job.reap()
 
     def _first_status(self, born: Born) -> JobStatus:
-        request = self._spec.request
-        return JobStatus(
-            id=self._spec.id,
-            owner=self._spec.owner,
-            state=JobState.RUNNING,
-            command=request.command,
-            args=request.args,
-            name=request.name,
-            labels=request.labels,
-            pid=born.pid,
-            created_at=self._spec.created_at,
-            started_at=datetime.now(UTC),
-            limits=born.limits,
-        )
+        now, pending = datetime.now(UTC), self._spec.pending()
+        return replace(pending, state=JobState.RUNNING, pid=born.pid, started_at=now, limits=born.limits)
 
     def _identity_beside(self, pid: int) -> Message:
         """Return who this shim is, and which process *pid* is, as it is written beside each status."""
