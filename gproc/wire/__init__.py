@@ -14,6 +14,7 @@ to import than a short command takes for everything else that it does.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from gproc.wire.broken import connection_error
 from gproc.wire.calls import Call
 from gproc.wire.output import event_from_bytes, event_to_parts, output_range_from_message
 from gproc.wire.queries import (
@@ -26,7 +27,7 @@ from gproc.wire.queries import (
     watch_from_message,
 )
 from gproc.wire.replies import MAX_REPLY_BYTES, ReplyCodec
-from gproc.wire.status import StatusDetailsCodec, connection_error, from_grpc_error, to_grpc_error
+from gproc.wire.status import StatusDetailsCodec, from_grpc_error, to_grpc_error
 
 if TYPE_CHECKING:
     from gproc.wire.classes import messages

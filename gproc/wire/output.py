@@ -11,7 +11,7 @@ from gproc.model import Chunk, End, Gap, JobId, OutputEvent, OutputRange, Stream
 from gproc.transport import MalformedOutput, decode_output, encode_output_head
 from gproc.wire import schema, tags
 from gproc.wire.prescan import Bounds, scan
-from gproc.wire.scalars import STREAM_NUMBERS, STREAMS, enum_from_number, natural, parse_id
+from gproc.wire.scalars import STREAM_NUMBERS, STREAMS, enum_from_number, parse_id
 from gproc.wire.values import status_from_bytes, status_to_bytes
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ def output_range_from_message(message: v1.GetOutputRequest) -> tuple[JobId, Outp
     """Return the job and the part of its output that *message* asks for; raises `InvalidArgument`."""
     some = frozenset(enum_from_number(number, STREAMS, "streams") for number in message.streams)
     return parse_id(message.id), OutputRange(
-        offset=natural(message.offset, "offset"),
+        offset=message.offset,
         follow=not message.no_follow,
         streams=some or _BOTH,
-        tail_bytes=_natural_or_none(message.tail_bytes, "tail_bytes"),
-        tail_lines=_natural_or_none(message.tail_lines, "tail_lines"),
+        tail_bytes=message.tail_bytes,
+        tail_lines=message.tail_lines,
         since=message.since,
     )
 
@@ -79,7 +79,3 @@ def _time(nanoseconds: int) -> datetime:
         return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
         raise InvalidArgument("time", f"{nanoseconds} ns are out of range") from None
-
-
-def _natural_or_none(number: int | None, field: str) -> int | None:
-    return None if number is None else natural(number, field)

@@ -11,7 +11,6 @@ from typing import TypeVar
 from gproc.errors import InvalidArgument
 from gproc.model import JobState, OutputPolicy, Stream
 from gproc.model import parse_job_id as parse_id
-from gproc.model.checks import check_natural
 from gproc.model.units import parse_signal
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "clean_text",
     "duration_or_none",
     "enum_from_number",
-    "natural",
     "parse_id",
     "parse_signal_or_none",
 ]
@@ -54,11 +52,6 @@ _E = TypeVar("_E", bound=Enum)
 def parse_signal_or_none(text: str, field: str = "signal") -> Signals | None:
     """Return the signal called *text*, or None for an empty text."""
     return parse_signal(text, field) if text else None
-
-
-def natural(number: int, field: str) -> int:
-    """Return *number* if it is a count that the kernel can take; raise `InvalidArgument` if not."""
-    return check_natural(field, number)
 
 
 def duration_or_none(duration: timedelta | None, field: str) -> timedelta | None:

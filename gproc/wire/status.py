@@ -1,4 +1,4 @@
-"""Errors across the wire: `GprocError` to gRPC status and back, and what a broken connection means.
+"""Errors across the wire: `GprocError` to gRPC status and back.
 
 Code and text are for every client. Beside them, ``grpc-status-details-bin`` carries a ``google.rpc.Status`` with one
 ``google.rpc.ErrorInfo``, which most gRPC libraries can read: domain ``gproc``, reason the class of the error
@@ -18,19 +18,17 @@ from grpclib.exceptions import GRPCError
 from gproc import errors
 from gproc.errors import GprocError, InternalError, InvalidArgument, Unavailable
 from gproc.wire import schema, tags
-from gproc.wire.broken import connection_error
 from gproc.wire.prescan import Bounds, scan
 from gproc.wire.schema import Schema
 
-__all__ = ["DOMAIN", "Detail", "StatusDetailsCodec", "connection_error", "from_grpc_error", "to_grpc_error"]
+__all__ = ["DOMAIN", "Detail", "StatusDetailsCodec", "from_grpc_error", "to_grpc_error"]
 
 DOMAIN = "gproc"
 LONGEST_TEXT = 2_000
 """Status texts travel in headers, which are bounded; what is longer is cut."""
 
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
-_NUMBERS = ("errno",)
-_TEXTS = ("field", "job_id")
+_KNOWN = ("errno", "field", "job_id")
 
 _ANY = Schema("Any", {1: schema.text("type_url"), 2: schema.raw("value")})
 _RPC_STATUS = Schema("Status", {1: schema.number("code"), 2: schema.text("message"), 3: schema.part("details", _ANY)})
@@ -87,7 +85,7 @@ def _detail(info: bytes) -> Detail | None:
 
 def to_grpc_error(error: GprocError) -> GRPCError:
     """Return what goes over the wire for *error*: its code, its text and its detail."""
-    known = {name: getattr(error, name, None) for name in (*_NUMBERS, *_TEXTS)}
+    known = {name: getattr(error, name, None) for name in _KNOWN}
     metadata = {name: str(value) for name, value in known.items() if value not in (None, "", 0)}
     return GRPCError(
         Status[error.grpc_status],
@@ -109,9 +107,8 @@ def from_grpc_error(error: GRPCError) -> GprocError:
 def _rebuild(kind: type[GprocError], text: str, metadata: dict[str, str]) -> GprocError:
     # Not through __init__: constructors make up the text from parts, and the text that was sent must stay as it is.
     rebuilt = kind.__new__(kind, text)
-    for name in _NUMBERS:
-        if issubclass(kind, errors.StartFailed):
-            setattr(rebuilt, name, _number(metadata.get(name, "")))
+    if isinstance(rebuilt, errors.StartFailed):
+        rebuilt.errno = _number(metadata.get("errno", ""))
     if isinstance(rebuilt, InvalidArgument):
         rebuilt.field = metadata.get("field") or text.partition(":")[0]
     if isinstance(rebuilt, errors.JobNotFound):
