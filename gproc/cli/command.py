@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -218,25 +219,17 @@ def job_command_arguments(function: Any) -> Any:
     return click.argument("program", metavar="COMMAND", type=click.UNPROCESSED)(function)
 
 
-def complete_job_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Any:
+def complete_job_ids(
+    ctx: click.Context, _param: click.Parameter, incomplete: str, *, is_final: bool | None = None
+) -> Any:
     """Return ids and names of jobs that begin with what was typed; none if the server does not answer soon."""
     from gproc.cli.complete import jobs
 
-    return jobs(ctx, incomplete, is_final=None)
+    return jobs(ctx, incomplete, is_final=is_final)
 
 
-def complete_live_job_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Any:
-    """Do the same for jobs that have not ended."""
-    from gproc.cli.complete import jobs
-
-    return jobs(ctx, incomplete, is_final=False)
-
-
-def complete_over_job_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> Any:
-    """Do the same for jobs that have ended."""
-    from gproc.cli.complete import jobs
-
-    return jobs(ctx, incomplete, is_final=True)
+complete_live_job_ids = partial(complete_job_ids, is_final=False)
+complete_over_job_ids = partial(complete_job_ids, is_final=True)
 
 
 def complete_contexts(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gproc.cli.console import is_terminal, make_console
 from gproc.cli.render import jobs as render
 from gproc.model import JobStatus
+from gproc.model.document import Document, status_to_document
 
-__all__ = ["show_choice", "show_documents", "show_job", "show_jobs"]
+if TYPE_CHECKING:
+    from gproc.cli.each import Outcomes
+
+__all__ = ["show_choice", "show_documents", "show_job", "show_jobs", "show_outcomes"]
 
 
 def show_job(job: JobStatus, *, as_json: bool) -> None:
     """Print everything known about one job."""
     if as_json:
-        sys.stdout.write(render.json_text(job))
+        sys.stdout.write(render.json_text(status_to_document(job)))
     elif is_terminal(sys.stdout):
         make_console().print(render.job_card(job, now=render.utc_now()))
     else:
@@ -29,7 +33,8 @@ def show_job(job: JobStatus, *, as_json: bool) -> None:
 def show_jobs(jobs: Sequence[JobStatus], *, as_json: bool, alone: bool = False) -> None:
     """Print jobs, one a line. As JSON: an array, or an object if *alone*, because one job was asked for."""
     if as_json:
-        sys.stdout.write(render.json_text(jobs[0] if alone else jobs))
+        documents = [status_to_document(job) for job in jobs]
+        sys.stdout.write(render.json_text(documents[0] if alone else documents))
     else:
         _show_table(jobs, sys.stdout)
 
@@ -48,8 +53,15 @@ def _show_table(jobs: Sequence[JobStatus], stream: TextIO) -> None:
         console.print(render.job_table(jobs, now=render.utc_now(), width=console.width))
 
 
-def show_documents(documents: Sequence[dict[str, object]], *, failures: Sequence[tuple[str, str]], alone: bool) -> None:
-    """Print plain values as JSON: an object if *alone*, else an array; a failure is an object with "error"."""
-    failed: list[dict[str, object]] = [{"job": job, "error": problem} for job, problem in failures]
-    found = [*documents, *failed]
-    sys.stdout.write(render.json_text(found[0] if alone else found))
+def show_outcomes(jobs: Sequence[JobStatus], done: Outcomes[Any], *, as_json: bool) -> None:
+    """Print what came of a request for several jobs: *jobs*, and as JSON those that failed, too."""
+    if as_json:
+        show_documents([status_to_document(job) for job in jobs], done)
+    elif jobs:
+        _show_table(jobs, sys.stdout)
+
+
+def show_documents(documents: Sequence[Document], done: Outcomes[Any]) -> None:
+    """Print plain values as JSON: an object if one job was asked for, else an array; a failure has "error"."""
+    found = [*documents, *({"job": job, "error": problem} for job, problem in done.failures)]
+    sys.stdout.write(render.json_text(found[0] if done.is_one else found))

@@ -22,6 +22,7 @@ from gproc.cli.render.help import draw_help
 from gproc.cli.render.jobs import card_lines, job_card, job_table, json_text, outcome, plain_table
 from gproc.cli.render.panes import Pane, draw_panes, summary_text
 from gproc.model import JobState, JobStatus, Usage, make_job_id
+from gproc.model.document import status_to_document
 
 Check = Callable[[str, str], None]
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -145,7 +146,7 @@ def test_a_status_on_a_terminal(matches_snapshot: Check, width: int) -> None:
 
 def test_a_status_in_a_pipe_and_as_json(matches_snapshot: Check) -> None:
     matches_snapshot("status-lines", "".join(f"{name}: {text}\n" for name, text in card_lines(FULL, now=NOW)))
-    matches_snapshot("status-json", json_text(FULL))
+    matches_snapshot("status-json", json_text(status_to_document(FULL)))
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,12 +52,12 @@ def server(directory: Path, hosts: tuple[str, ...], more_hosts: tuple[str, ...],
     from gproc.certs import Authority
     from gproc.model.address import Address
 
-    code = _issued(Authority.open(directory).issue_server([*hosts, *more_hosts], renew=renew))
+    _print_files(Authority.open(directory).issue_server([*hosts, *more_hosts], renew=renew))
     if not renew:
         files = f"--cacert {directory / 'ca.crt'} --cert {directory / 'server.crt'} --key {directory / 'server.key'}"
         serve = f"serve --state-dir STATE --crl {directory / 'crl.pem'}"
         note(f"next: gproc --addr {Address(hosts[0].strip('[]'), 3000)} {files} {serve}")
-    return code
+    return 0
 
 
 @command.command("client")
@@ -73,11 +71,11 @@ def client(directory: Path, name: str, renew: bool) -> int:
     """
     from gproc.certs import Authority
 
-    code = _issued(Authority.open(directory).issue_client(name, renew=renew))
+    _print_files(Authority.open(directory).issue_client(name, renew=renew))
     if not renew:
         files = f"--cacert {directory / 'ca.crt'} --cert {directory / name}.crt --key {directory / name}.key"
         note(f"next: gproc context add NAME --addr HOST:PORT {files}")
-    return code
+    return 0
 
 
 @command.command("revoke")
@@ -103,8 +101,7 @@ def list_issued(directory: Path, as_json: bool) -> int:
     from gproc.cli.render import certs as render
     from gproc.cli.render.jobs import json_text, utc_now
 
-    issued: Sequence[IssuedCertificate] = Authority.open(directory).list()
-    now: datetime = utc_now()
+    issued, now = Authority.open(directory).list(), utc_now()
     if as_json:
         sys.stdout.write(json_text([render.certificate_document(certificate) for certificate in issued]))
     elif is_terminal(sys.stdout):
@@ -114,7 +111,6 @@ def list_issued(directory: Path, as_json: bool) -> int:
     return 0
 
 
-def _issued(certificate: IssuedCertificate) -> int:
+def _print_files(certificate: IssuedCertificate) -> None:
     click.echo(certificate.cert)
     click.echo(certificate.key)
-    return 0

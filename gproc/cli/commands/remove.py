@@ -31,8 +31,7 @@ def command(ctx: click.Context, /, jobs: tuple[str, ...], as_json: bool) -> int:
 
     done = with_client(ctx, lambda client: for_each(jobs, lambda job: _remove(client, job)))
     if as_json:
-        documents = [{"id": job_id, "removed": True} for job_id in done.results]
-        show_documents(documents, failures=done.failures, alone=done.is_one)
+        show_documents([{"id": job_id, "removed": True} for job_id in done.results], done)
     else:
         sys.stdout.write("".join(f"{job_id}\n" for job_id in done.results))
     return done.code

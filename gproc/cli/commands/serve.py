@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +60,6 @@ def _serve_options(settings: Settings, options: Mapping[str, Any]) -> ServeOptio
     from gproc.server import ServeOptions
 
     config = ServerConfig() if options["config"] is None else load_server_config(options["config"])
-    drain: timedelta = options["drain"]
     return ServeOptions(
         addr=settings.require("addr"),
         cacert=Path(settings.require("cacert")),
@@ -70,7 +68,7 @@ def _serve_options(settings: Settings, options: Mapping[str, Any]) -> ServeOptio
         state_dir=options["state_dir"],
         crl=options["crl"],
         run_as=options["run_as"],
-        drain=drain,
+        drain=options["drain"],
         json_logs=options["json_logs"],
         users=config.users,
         source=config.source,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from signal import Signals
 from typing import TYPE_CHECKING
@@ -52,19 +53,16 @@ def command(
 
     ID may be a name, too: of jobs with the same name, the one that is not over is meant.
     """
-    from gproc.cli.show import show_documents, show_jobs
-    from gproc.model.document import status_to_document
+    from gproc.cli.show import show_outcomes
 
     if bool(jobs) == bool(labels):
         raise click.UsageError("ID or --label: give one of them")
     wanted = selection(labels)
     done = with_client(ctx, lambda client: _stop(client, jobs, wanted, first, grace))
-    if as_json:
-        alone = done.is_one and not labels
-        show_documents([status_to_document(job) for job in done.results], failures=done.failures, alone=alone)
-    elif done.results:
-        show_jobs(done.results, as_json=False)
-    elif not done.failures:
+    if labels:
+        done = replace(done, is_one=False)  # as many as there are was asked for, even if that is one
+    show_outcomes(done.results, done, as_json=as_json)
+    if not (done.results or done.failures or as_json):
         note("no running jobs match")
     return done.code
 

@@ -39,15 +39,11 @@ def command(
     Exits with the job's code; of several jobs, with the first code, in the order given, that is not 0;
     with 125 if one of them could not be waited for. The others are waited for all the same.
     """
-    from gproc.cli.show import show_documents, show_jobs
-    from gproc.model.document import status_to_document
+    from gproc.cli.show import show_outcomes
 
     done = with_client(ctx, lambda client: _wait(client, jobs, any_of_them=any_of_them, patience=timeout))
     statuses = list({status.id: status for status in done.results}.values())
-    if as_json:
-        show_documents([status_to_document(job) for job in statuses], failures=done.failures, alone=done.is_one)
-    elif statuses:
-        show_jobs(statuses, as_json=False)
+    show_outcomes(statuses, done, as_json=as_json)
     return done.code or next((status.shell_code for status in statuses if status.shell_code), 0)
 
 

@@ -89,6 +89,4 @@ class PrefixedLines:
 
 def _safe(line: bytes) -> bytes:
     """Return *line* without anything to obey but colours; of what a carriage return drew over, the last is kept."""
-    keep = TerminalFilter()
-    text = keep.feed(line.rstrip(b"\r").rpartition(b"\r")[2], final=True)
-    return (text + ("\x1b[0m" if keep.is_coloured else "")).encode()
+    return TerminalFilter().feed(line.rstrip(b"\r").rpartition(b"\r")[2], final=True).encode()

@@ -28,10 +28,7 @@ class Safe:
 
     def __call__(self, chunk: Chunk | None) -> bytes:
         """Return what a terminal may be given."""
-        if chunk is not None:
-            return self._filter.feed(chunk.data).encode()
-        rest = self._filter.feed(b"", final=True)
-        return (rest + ("\x1b[0m" if self._filter.is_coloured else "")).encode()
+        return self._filter.feed(b"" if chunk is None else chunk.data, final=chunk is None).encode()
 
 
 class Stamped:

@@ -32,22 +32,22 @@ class TerminalFilter:
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._held = ""
-        self.is_coloured = False
-        """Whether a colour was passed on, so that it should be reset at the end."""
+        self._is_coloured = False
 
     def feed(self, data: bytes | memoryview, *, final: bool = False) -> str:
-        """Return what may be shown of *data* and of what was held back; with *final*, hold nothing back."""
+        """Return what may be shown of *data* and of what was held back; with *final*, all, and no colour stays."""
         text = self._held + self._decoder.decode(bytes(data), final)
         self._held = ""
         begun = None if final else _BEGUN_SGR.search(text, max(0, len(text) - _LONGEST_SGR - 2))
         if begun is not None:
             text, self._held = text[: begun.start()], begun.group()
-        return _COLOUR_OR_CONTROL.sub(self._kept_or_shown, text)
+        shown = _COLOUR_OR_CONTROL.sub(self._kept_or_shown, text)
+        return shown + "\x1b[0m" if final and self._is_coloured else shown
 
     def _kept_or_shown(self, match: re.Match[str]) -> str:
         found = match.group()
         if len(found) > 1:
-            self.is_coloured = True
+            self._is_coloured = True
             return found
         return _written_out(found)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from gproc.cli.job_options import limit_name
 from gproc.cli.render.escape import visible
 from gproc.model import JobState, JobStatus
-from gproc.model.document import format_time, status_to_document
+from gproc.model.document import Document, format_time
 from gproc.model.units import format_duration, format_size
 
 if TYPE_CHECKING:
@@ -49,17 +49,9 @@ _FIRST_UNIT = re.compile(r"[0-9.]+[a-z]")
 _NEEDS_QUOTES = re.compile(r"[^A-Za-z0-9_@%+=:,./-]")
 
 
-def json_text(value: JobStatus | Sequence[JobStatus] | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
-    """Return the JSON document of one job, of many, or of plain values; ends with a newline."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=True) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, JobStatus):
-        return status_to_document(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    return [_plain(item) for item in value]
+def json_text(value: Document | Sequence[Document]) -> str:
+    """Return *value* as JSON for people and programs; ends with a newline."""
+    return json.dumps(value, indent=2) + "\n"
 
 
 def command_line(job: JobStatus, *, longest: int | None = None) -> str:

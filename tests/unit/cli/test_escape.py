@@ -35,7 +35,7 @@ def test_i1_nothing_but_colours_reaches_a_terminal_however_it_is_cut(data: bytes
     ("data", "shown"),
     [
         (b"plain\n\ttext\r\n", "plain\n\ttext\r\n"),
-        (b"\x1b[1;31mred\x1b[0m", "\x1b[1;31mred\x1b[0m"),
+        (b"\x1b[1;31mred", "\x1b[1;31mred\x1b[0m"),
         (b"\x1b[2J\x1b[H", "\\x1b[2J\\x1b[H"),
         (b"\x1b]52;c;aGk=\x07", "\\x1b]52;c;aGk=\\x07"),
         (b"\xc2\x9b2J", "\\x9b2J"),
@@ -52,9 +52,13 @@ def test_what_a_terminal_is_shown(data: bytes, shown: str) -> None:
 def test_a_colour_that_was_cut_waits_for_its_end() -> None:
     keep = TerminalFilter()
     assert keep.feed(b"a\x1b[3") == "a"
-    assert not keep.is_coloured
     assert keep.feed(b"1mb") == "\x1b[31mb"
-    assert keep.is_coloured
+
+
+def test_no_colour_outlives_the_output() -> None:
+    keep = TerminalFilter()
+    assert keep.feed(b"\x1b[31ma") + keep.feed(b"", final=True) == "\x1b[31ma\x1b[0m"
+    assert TerminalFilter().feed(b"a", final=True) == "a"
 
 
 @given(st.text())

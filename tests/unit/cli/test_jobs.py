@@ -96,10 +96,9 @@ def test_a_table_in_a_pipe_has_whole_ids_and_a_line_a_job() -> None:
 
 
 def test_json_is_an_object_for_one_and_an_array_for_many() -> None:
-    assert json.loads(json_text(job()))["state"] == "running"
-    assert [one["id"] for one in json.loads(json_text([job()]))] == ["0" * 36]
-    assert json.loads(json_text([])) == []
     assert json.loads(json_text({"id": "x"})) == {"id": "x"}
+    assert json.loads(json_text([{"id": "x"}])) == [{"id": "x"}]
+    assert json.loads(json_text([])) == []
 
 
 def test_a_card_leaves_out_what_is_not_known_and_tells_what_was_dropped() -> None:
