@@ -23,12 +23,11 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = [version for version in nox.project.python_versions(PYPROJECT) if version]
 PROTO = Path("proto/gproc/v1/jobs.proto")
 GENERATED = Path("gproc/wire/_generated")
-CHAOS = Path("tests/chaos/run.py")
 WORKERS = ("-n", "auto", "--dist", "loadfile")  # one process for each processor; the tests of a file share its server
 CHECKED = ("gproc", "tests", "noxfile.py", "docs")
 
 
-@nox.session(tags=["check"])
+@nox.session
 def lint(session: nox.Session) -> None:
     """Look for bad habits and wrong format. ``-- --fix`` mends what can be mended."""
     install_groups(session, "lint")
@@ -40,7 +39,7 @@ def lint(session: nox.Session) -> None:
         session.run("ruff", "format", "--check", *CHECKED)
 
 
-@nox.session(tags=["check"])
+@nox.session
 def types(session: nox.Session) -> None:
     """Check types strictly, tests included."""
     install_groups(session, "type", "bench", "docs", "pictures")
@@ -49,7 +48,7 @@ def types(session: nox.Session) -> None:
     session.run("mypy", *(session.posargs or CHECKED))
 
 
-@nox.session(tags=["check"])
+@nox.session
 def layers(session: nox.Session) -> None:
     """Check who imports whom: the house of ARCHITECTURE.md."""
     install_groups(session, "lint")
@@ -57,7 +56,7 @@ def layers(session: nox.Session) -> None:
     session.run("lint-imports")
 
 
-@nox.session(tags=["check"])
+@nox.session
 def proto(session: nox.Session) -> None:
     """Rebuild what is generated from the proto. ``-- --check`` fails if that would change a file."""
     install_groups(session, "proto")
@@ -75,7 +74,7 @@ def proto(session: nox.Session) -> None:
 
 @nox.session
 def unit(session: nox.Session) -> None:
-    """Run the tests that need no server, against the checkout: the quickest answer while writing."""
+    """Run the unit tests against the checkout: the quickest answer while writing."""
     install_groups(session, "test")
     session.install("-e", ".[testing]")
     session.run("pytest", "tests/unit", *session.posargs)
@@ -87,19 +86,29 @@ def tests(session: nox.Session) -> None:
     test_the_wheel(session, *session.posargs)
 
 
-@nox.session(python=PYTHONS, default=False)
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Run the unit tests with the oldest of each library that pyproject.toml allows."""
+    install_groups(session, "test")
+    session.install("-e", ".[testing]")
+    bounds = [library.partition(",")[0] for library in PYPROJECT["project"]["dependencies"]]
+    session.install(*(bound.replace(">=", "==") for bound in bounds))
+    session.run("pytest", *WORKERS, "tests/unit", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
 def pythons(session: nox.Session) -> None:
     """Run every test on each Python that is supported and installed here."""
     test_the_wheel(session, *session.posargs)
 
 
-@nox.session(name="property", default=False)
+@nox.session(name="property")
 def properties(session: nox.Session) -> None:
     """Run the property tests with many more examples."""
     test_the_wheel(session, "tests/property", "--hypothesis-profile=thorough", "--timeout=600", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session
 def cover(session: nox.Session) -> None:
     """Run every test and fail under 95 % of branches; processes that the tests start are measured, too."""
     install_groups(session, "test")
@@ -110,17 +119,15 @@ def cover(session: nox.Session) -> None:
     session.run("coverage", "report", "--fail-under=95")
 
 
-@nox.session(default=False)
+@nox.session
 def chaos(session: nox.Session) -> None:
     """Kill, cut, fill and stall at random, and print the table of what was lost: nothing."""
-    if not CHAOS.exists():
-        session.skip(f"{CHAOS} is not written yet")
     install_groups(session, "test")
     session.install(".[testing]")
-    session.run("python", str(CHAOS), *session.posargs)
+    session.run("python", "tests/chaos/run.py", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure Gproc beside its peers: ``-- --list`` shows the measures, ``-- NAME`` runs one."""
     install_groups(session, "bench")
@@ -128,7 +135,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/bench/bench.py", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build; a reference that leads nowhere is an error."""
     install_groups(session, "docs")
@@ -137,7 +144,7 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session
 def pictures(session: nox.Session) -> None:
     """Take the pictures of the documentation again: real commands on a real terminal."""
     install_groups(session, "pictures")
@@ -145,7 +152,7 @@ def pictures(session: nox.Session) -> None:
     session.run("python", "docs/pictures.py")
 
 
-@nox.session(default=False)
+@nox.session
 def build(session: nox.Session) -> None:
     """Build wheel and source archive into dist/, and see that the wheel is whole."""
     session.install("build")
