@@ -124,7 +124,7 @@ class JobService:
         """Send a signal to a job."""
         query = wire.signal_from_message(message)
         status = await self.supervisor.signal(query.job_id, query.signal, owner=owner)
-        self.log.info("job_signalled", owner=owner, job=query.job_id, signal=query.signal.name)
+        self.log.info("job_signaled", owner=owner, job=query.job_id, signal=query.signal.name)
         return status
 
     async def wait(self, message: messages.WaitRequest, owner: Identity) -> JobStatus:

@@ -75,7 +75,7 @@ def why_refused(tls: Tls, certificate: x509.Certificate, now: datetime) -> str |
 
 
 def why_expired(certificate: x509.Certificate, *, now: datetime) -> str | None:
-    """Return "expired" if *certificate* is by *now*, else None."""
+    """Return "expired" if *certificate* has expired by *now*, else None."""
     return "expired" if certificate.not_valid_after_utc <= now else None
 
 

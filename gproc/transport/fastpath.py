@@ -2,8 +2,8 @@
 
 **Why.** Nearly all bytes that Gproc moves are output. grpclib and h2 copy each of them about nine times on its way out
 and six times on its way in. So DATA frames go past them: what Python does for a frame does not grow with its size, and
-TLS takes nearly all bytes from where they lie and puts them where they stay. Sending, whatever is not output stays on
-plain grpclib and betterproto.
+TLS takes nearly all bytes from where they lie and puts them where they stay. On the sending side, everything but output
+stays on plain grpclib and betterproto.
 
 **Out.** A handler does ``await output_room(stream)`` before it reads the next chunk, so that a reader who does not read
 costs no memory; then ``await send_output(stream, encode_output_head(…), chunk)``. What leaves is, as far as the windows

@@ -242,7 +242,7 @@ async def test_the_log_tells_who_did_what(served: Served) -> None:
     told = [line.split(" ", 2)[2] for line in served.lines if f"job={job.id}" in line]
     assert [line.split()[0] for line in told] == [
         "job_started",
-        "job_signalled",
+        "job_signaled",
         "job_stop",
         "job_ended",
         "job_removed",

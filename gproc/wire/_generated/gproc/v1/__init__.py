@@ -55,7 +55,9 @@ class JobState(betterproto.Enum):
     """
 
     STOPPED = 6
-    """Final: ended by Stop."""
+    """
+    Final: ended by Stop, or because it wrote more than it may (OUTPUT_POLICY_STOP).
+    """
 
     TIMED_OUT = 7
     """Final: ended because its time was over."""
