@@ -94,8 +94,6 @@ class Client:
         """Close the connection; jobs go on. Calls under way fail with `Unavailable`."""
         await self._connection.aclose()
 
-    close = aclose
-
     async def connect(self) -> None:
         """Be connected; raises `Unavailable` or `CertificateRefused` at once, without trying again."""
         await self._connection.connect(seconds=self._timeout)

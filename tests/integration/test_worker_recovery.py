@@ -467,6 +467,20 @@ async def test_e8_a_supervisor_in_another_process_is_named(state_dir: Path) -> N
         pass
 
 
+async def test_a_supervisor_runs_until_it_is_cancelled_and_lets_go_of_the_directory_then(state_dir: Path) -> None:
+    lock = state_dir / "lock"
+    running = asyncio.create_task(Supervisor(state_dir).run())
+    await eventually(lambda: lock.exists() and lock.read_text() == f"{os.getpid()}\n")
+    with pytest.raises(StateError, match="in use by another server"):
+        async with Supervisor(state_dir):
+            pass
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    async with supervised(state_dir):
+        pass
+
+
 async def test_e9_a_stale_lock_file_and_a_stale_socket_are_no_obstacle(state_dir: Path) -> None:
     async with keeper(state_dir) as victim:
         started = await victim.ask(start=["sleep", "1000"])
