@@ -23,7 +23,6 @@ class Launcher:
     def __init__(self) -> None:
         self._spawner: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
-        self._starting = asyncio.Lock()
         self._sending = asyncio.Lock()
 
     @property
@@ -31,12 +30,14 @@ class Launcher:
         """The process id of the spawner, None if there is none."""
         return None if self._spawner is None else self._spawner.pid
 
-    async def open(self) -> None:
-        """Start the spawner, so that the first job need not wait for it."""
-        async with self._starting:
-            if self._spawner is None or self._spawner.poll() is not None:
-                self._discard()
-                self._spawner, self._requests = await asyncio.to_thread(_start_spawner)
+    def open(self) -> None:
+        """Start the spawner, so that the first job need not wait for it.
+
+        Not in a thread: it takes a few milliseconds, and who was cancelled meanwhile would lose a spawner that runs.
+        """
+        if self._spawner is None or self._spawner.poll() is not None:
+            self._discard()
+            self._spawner, self._requests = _start_spawner()
 
     async def launch(self, directory: Path) -> socket.socket:
         """Have a shim started for *directory*; return the socket on which it will speak.
@@ -82,7 +83,7 @@ class Launcher:
                 await self._send_once(directory, theirs)
 
     async def _send_once(self, directory: Path, theirs: socket.socket) -> None:
-        await self.open()
+        self.open()
         while self._requests is not None:
             try:
                 socket.send_fds(self._requests, [os.fsencode(directory)], [theirs.fileno()])

@@ -101,12 +101,11 @@ class Supervisor:
 
         Raises `StateError` if the directory cannot be used.
         """
-        await self._tasks.thread(self._state.open)
         try:
+            await self._tasks.thread(self._state.open)
             self._cgroups = _cgroups(self._settings.cgroup)
-            entries, _ = await asyncio.gather(
-                self._tasks.thread(recovery.read_jobs, self._state), self._launcher.open()
-            )
+            self._launcher.open()
+            entries = await self._tasks.thread(recovery.read_jobs, self._state)
             for entry in entries:
                 self._registry.add(entry)
             await self._attachment.adopt([entry for entry in entries if not entry.status.is_final])

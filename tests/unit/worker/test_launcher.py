@@ -11,7 +11,7 @@ from gproc.worker.launcher import Launcher
 
 async def test_launches_that_wait_for_a_busy_spawner_all_get_their_turn(tmp_path: Path) -> None:
     launcher = Launcher()
-    await launcher.open()
+    launcher.open()
     try:
         assert launcher.pid is not None
         assert launcher._requests is not None
@@ -30,7 +30,7 @@ async def test_launches_that_wait_for_a_busy_spawner_all_get_their_turn(tmp_path
 
 async def test_a_spawner_that_died_is_replaced(tmp_path: Path) -> None:
     launcher = Launcher()
-    await launcher.open()
+    launcher.open()
     try:
         before = launcher.pid
         assert before is not None
@@ -45,7 +45,7 @@ async def test_a_spawner_that_died_is_replaced(tmp_path: Path) -> None:
 
 async def test_a_launch_that_is_cancelled_leaves_no_descriptor(tmp_path: Path) -> None:
     launcher = Launcher()
-    await launcher.open()
+    launcher.open()
     try:
         assert launcher.pid is not None
         assert launcher._requests is not None
