@@ -98,6 +98,14 @@ def test_details_that_are_not_ours_are_left_alone(data: bytes) -> None:
     assert CODEC.decode(Status.INTERNAL, "x", data) is None
 
 
+def test_our_detail_is_found_beside_those_of_others_whatever_they_hold() -> None:
+    sent = to_grpc_error(errors.CommandNotFound("nosuch: no such program", 2))
+    ours = CODEC.encode(sent.status, sent.message, sent.details)
+    foreign = google_rpc()["Status"]()
+    foreign.details.add(type_url="type.googleapis.com/google.rpc.Foreign", value=b"\xff")
+    assert CODEC.decode(sent.status, sent.message, foreign.SerializeToString() + ours) == sent.details
+
+
 def test_a_status_without_a_detail_can_be_written() -> None:
     assert google_rpc()["Status"].FromString(CODEC.encode(Status.INTERNAL, None, None)).code == 13
 
