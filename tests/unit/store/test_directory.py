@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,8 +92,35 @@ def test_d11_files_that_are_open_can_be_read_after_their_job_was_deleted(state: 
     with (state.job("a") / "output").open() as output:
         state.delete("a")
         assert output.read() == "all of it"
-    assert state.job_ids() == []
+    assert state.job_ids() == list((state.path / "deleted").iterdir()) == []
     state.delete("a")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_d7_a_job_for_which_there_is_no_other_place_is_deleted_in_its_own(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    cannot_be_moved(monkeypatch, number)
+    (state.job("a") / "deeper").mkdir(parents=True)
+    state.delete("a")
+    assert not state.job("a").exists()
+
+
+def test_a_job_that_may_not_be_moved_away_is_left_as_it_is(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cannot_be_moved(monkeypatch, errno.EACCES)
+    (state.job("a") / "deeper").mkdir(parents=True)
+    with pytest.raises(PermissionError):
+        state.delete("a")
+    assert (state.job("a") / "deeper").exists()
+
+
+def cannot_be_moved(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("gproc.store.directory.Path.rename", fail)
 
 
 def test_a3_a_job_is_deleted_without_a_descriptor_and_its_files_follow_later(state: StateDirectory) -> None:
