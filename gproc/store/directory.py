@@ -98,7 +98,8 @@ class StateDirectory:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                 raise
             shutil.rmtree(self.job(job_id))  # to delete takes no room, only the other place does
-        shutil.rmtree(self._deleted / job_id, ignore_errors=True)
+        if (self._deleted / job_id).is_dir():  # to open a named pipe that somebody put in its place would take for ever
+            shutil.rmtree(self._deleted / job_id, ignore_errors=True)
 
     def _check(self) -> None:
         about = self.path.lstat()

@@ -97,6 +97,16 @@ def test_d11_files_that_are_open_can_be_read_after_their_job_was_deleted(state: 
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_named_pipe_in_the_place_of_a_job_holds_up_nobody(state: StateDirectory) -> None:
+    job_id = make_job_id(milliseconds=1, chance=1)
+    os.mkfifo(state.job(job_id))
+    state.delete(job_id)
+    assert not state.job(job_id).exists()
+    state.close()
+    state.open()
+    assert not (state.path / "deleted").exists()
+
+
 def test_d7_a_job_for_which_there_is_no_other_place_is_deleted_in_its_own(
     state: StateDirectory, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
