@@ -55,6 +55,14 @@ def test_a_colour_that_was_cut_waits_for_its_end() -> None:
     assert not keep.is_coloured
     assert keep.feed(b"1mb") == "\x1b[31mb"
     assert keep.is_coloured
+    assert keep.feed(b"c") == "c"
+
+
+def test_a_colour_is_at_most_64_characters_long_and_so_is_what_waits_for_its_end() -> None:
+    longest, longer = b"\x1b[" + b"1;" * 32, b"\x1b[" + b"1;" * 32 + b"1"
+    keep = TerminalFilter()
+    assert (keep.feed(b"a" + longest), keep.feed(b"m")) == ("a", longest.decode() + "m")
+    assert keep.feed(longer) == longer.decode().replace("\x1b", "\\x1b")
 
 
 @given(st.text())
