@@ -314,6 +314,13 @@ def test_stop_with_a_label_stops_all_jobs_that_have_it(alice: Cli) -> None:
     assert [job["id"] for job in alone] == [other]
 
 
+def test_a_terminal_that_is_said_to_have_no_columns_shows_the_list_all_the_same(alice: Cli) -> None:
+    job = alice.start("true")
+    shown = alice.having(COLUMNS="0").terminal("list", "--limit", "1")
+    shown.expect(pexpect.EOF)
+    assert job[:12] in shown.before
+
+
 def test_where_no_job_matches_people_are_told_and_programs_get_an_empty_list(alice: Cli) -> None:
     shown = alice.having(NO_COLOR="1").terminal("list", "--running", "--name", "nosuch")
     shown.expect(pexpect.EOF)
