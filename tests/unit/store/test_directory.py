@@ -107,7 +107,7 @@ def test_a_named_pipe_in_the_place_of_a_job_holds_up_nobody(state: StateDirector
     assert not (state.path / "deleted").exists()
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EXDEV])
 def test_d7_a_job_for_which_there_is_no_other_place_is_deleted_in_its_own(
     state: StateDirectory, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
