@@ -87,7 +87,8 @@ class StateDirectory:
 
         It is moved away in one step, for which no descriptor is needed. If its files cannot be deleted then, or the
         server ends meanwhile, the next `open` deletes them. Where there is no room to move it, or ``jobs`` is on a disk
-        of its own, it is deleted in its place. Raises `OSError` if neither can be done: all of it is there, or what is left.
+        of its own, it is deleted in its place. Raises `OSError` if neither can be done: all of it is there, or what is
+        left.
         """
         try:
             self._deleted.mkdir(mode=0o700, exist_ok=True)
