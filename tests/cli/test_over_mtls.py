@@ -444,6 +444,18 @@ def test_ctrl_c_in_a_stop_says_that_the_stop_goes_on(alice: Cli) -> None:
     assert alice("wait", job).returncode == 137
 
 
+def test_ctrl_c_in_a_stop_of_several_says_so_in_one_line(alice: Cli) -> None:
+    label = ("--label", "kind=stubborn")
+    jobs = [alice.start(*label, "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done") for _ in range(2)]
+    with alice.running("stop", "--grace", "60s", *jobs) as process:
+        soon(lambda: alice("list", "-q", "--state", "stopping", *label).stdout.split() == jobs[::-1])
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+    told = "gproc: left; the server goes on stopping 2 jobs: gproc list --state stopping shows them\n"
+    assert (process.returncode, errors.decode()) == (130, told)
+    assert alice("stop", "--grace", "0s", *label).returncode == 0
+
+
 def test_a_running_job_is_signalled_and_not_removed(alice: Cli) -> None:
     job = alice.start("sh", "-c", "trap 'exit 9' USR1; while :; do sleep 0.05; done")
     assert alice("remove", job).returncode == 125
