@@ -30,6 +30,14 @@ def test_e8_a_directory_that_is_in_use_is_refused_and_the_message_says_by_whom(s
         StateDirectory(state.path).open()
 
 
+def test_e9_of_a_lock_that_a_dead_server_left_nothing_stays_but_the_file(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("4294967296\n")
+    state = StateDirectory(tmp_path)
+    state.open()
+    assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+    state.close()
+
+
 def test_a_directory_that_was_closed_can_be_opened_again(state: StateDirectory) -> None:
     state.close()
     state.close()
