@@ -51,6 +51,8 @@ def make_console(stream: TextIO | None = None) -> Console:
     from rich.console import Console
 
     target = sys.stdout if stream is None else stream
+    # No columns means that nobody knows how many: rich would draw nothing, and that in silence.
+    environ = {name: value for name, value in os.environ.items() if (name, value) != ("COLUMNS", "0")}
     return Console(
         file=target,
         color_system="auto" if has_colour(target) else None,
@@ -59,6 +61,7 @@ def make_console(stream: TextIO | None = None) -> Console:
         highlight=False,
         markup=False,
         emoji=False,
+        _environ=environ,
     )
 
 

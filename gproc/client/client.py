@@ -45,6 +45,9 @@ from gproc.wire.calls import LIST, REMOVE, SIGNAL, START, STATUS, STOP, WAIT, WA
 
 __all__ = ["Client"]
 
+_LONGEST_TIMEOUT = 99_999_999
+"""In seconds: three years, the longest that gRPC can tell a server. More is for ever."""
+
 _Query = TypeVar("_Query")
 _Reply = TypeVar("_Reply")
 
@@ -69,7 +72,7 @@ class Client:
     ) -> None:
         check_seconds("timeout", timeout)
         self._connection = Connection(parse_address(addr), client_context(cacert=cacert, cert=cert, key=key))
-        self._timeout = timeout
+        self._timeout = None if timeout > _LONGEST_TIMEOUT else timeout
         self._patience = patience or Patience()
 
     @property

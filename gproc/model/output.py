@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 
+from gproc.errors import InvalidArgument
 from gproc.model.checks import check_kind, check_natural, members
 from gproc.model.job import JobStatus
 
@@ -76,3 +77,13 @@ class OutputRange:
             if getattr(self, name) is not None:
                 check_natural(name, getattr(self, name))
         check_kind("since", self.since, datetime | None, "a datetime")
+        if self.since is not None:
+            _check_countable("since", self.since)
+
+
+def _check_countable(field: str, moment: datetime) -> None:
+    """Refuse the first and the last hours there are, where they are another day in UTC."""
+    try:
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidArgument(field, f"{moment} cannot be counted in UTC") from None

@@ -86,8 +86,9 @@ class StateDirectory:
         """Delete the directory of a job; those who have its files open can read on.
 
         It is moved away in one step, for which no descriptor is needed. If its files cannot be deleted then, or the
-        server ends meanwhile, the next `open` deletes them. Where there is no room to move it, it is deleted in its
-        place. Raises `OSError` if neither can be done: all of it is there, or what is left.
+        server ends meanwhile, the next `open` deletes them. Where there is no room to move it, or ``jobs`` is on a disk
+        of its own, it is deleted in its place. Raises `OSError` if neither can be done: all of it is there, or what is
+        left.
         """
         try:
             self._deleted.mkdir(mode=0o700, exist_ok=True)
@@ -95,10 +96,11 @@ class StateDirectory:
         except FileNotFoundError:
             return
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EXDEV}:
                 raise
             shutil.rmtree(self.job(job_id))  # to delete takes no room, only the other place does
-        shutil.rmtree(self._deleted / job_id, ignore_errors=True)
+        if (self._deleted / job_id).is_dir():  # to open a named pipe that somebody put in its place would take for ever
+            shutil.rmtree(self._deleted / job_id, ignore_errors=True)
 
     def _check(self) -> None:
         about = self.path.lstat()

@@ -314,6 +314,13 @@ def test_stop_with_a_label_stops_all_jobs_that_have_it(alice: Cli) -> None:
     assert [job["id"] for job in alone] == [other]
 
 
+def test_a_terminal_that_is_said_to_have_no_columns_shows_the_list_all_the_same(alice: Cli) -> None:
+    job = alice.start("true")
+    shown = alice.having(COLUMNS="0").terminal("list", "--limit", "1")
+    shown.expect(pexpect.EOF)
+    assert job[:12] in shown.before
+
+
 def test_where_no_job_matches_people_are_told_and_programs_get_an_empty_list(alice: Cli) -> None:
     shown = alice.having(NO_COLOR="1").terminal("list", "--running", "--name", "nosuch")
     shown.expect(pexpect.EOF)
@@ -435,6 +442,18 @@ def test_ctrl_c_in_a_stop_says_that_the_stop_goes_on(alice: Cli) -> None:
     assert process.returncode == 130
     assert errors.decode().startswith("gproc: left; the server goes on stopping the job: ")
     assert alice("wait", job).returncode == 137
+
+
+def test_ctrl_c_in_a_stop_of_several_says_so_in_one_line(alice: Cli) -> None:
+    label = ("--label", "kind=stubborn")
+    jobs = [alice.start(*label, "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done") for _ in range(2)]
+    with alice.running("stop", "--grace", "60s", *jobs) as process:
+        soon(lambda: alice("list", "-q", "--state", "stopping", *label).stdout.split() == jobs[::-1])
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+    told = "gproc: left; the server goes on stopping 2 jobs: gproc list --state stopping shows them\n"
+    assert (process.returncode, errors.decode()) == (130, told)
+    assert alice("stop", "--grace", "0s", *label).returncode == 0
 
 
 def test_a_running_job_is_signalled_and_not_removed(alice: Cli) -> None:

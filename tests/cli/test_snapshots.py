@@ -160,6 +160,15 @@ def test_names_of_certificates_are_whole_where_there_is_little_room(width: int) 
     assert [line.split()[0] for line in lines] == ["name", *(each.name for each in CERTIFICATES)]
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_very_long_name_of_a_certificate_leaves_the_states_of_all_readable(width: int) -> None:
+    certificates = [replace(CERTIFICATES[0], name="n" * 64), *CERTIFICATES]
+    text = printed(certificate_table(certificates, now=NOW, width=width), width)
+    assert all(cell_len(line) <= width for line in text.splitlines())
+    assert all(each.state.value in text and each.kind.value in text for each in certificates)
+    assert "nnn…" in text or "n" * 64 in text
+
+
 def test_certificates_in_a_pipe(matches_snapshot: Check) -> None:
     matches_snapshot("certs-pipe", plain_certificates(CERTIFICATES, now=NOW))
 

@@ -6,7 +6,20 @@ from collections.abc import Callable
 
 import pytest
 
-from gproc.errors import CommandNotFound, GprocError, InvalidArgument, JobNotFound, Unavailable
+from gproc.errors import (
+    CommandNotExecutable,
+    CommandNotFound,
+    GprocError,
+    InvalidArgument,
+    JobNotFound,
+    StartFailed,
+    Unavailable,
+)
+
+
+def test_only_a_program_that_cannot_be_executed_has_an_exit_code_of_its_own() -> None:
+    kinds = (GprocError, StartFailed, JobNotFound, CommandNotFound, CommandNotExecutable)
+    assert [kind.exit_code for kind in kinds] == [125, 125, 125, 127, 126]
 
 
 def pickled(error: GprocError) -> GprocError:

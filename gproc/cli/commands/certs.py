@@ -105,7 +105,8 @@ def list_issued(directory: Path, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json_text([render.certificate_document(certificate) for certificate in issued]))
     elif is_terminal(sys.stdout):
-        make_console().print(render.certificate_table(issued, now=now))
+        console = make_console()
+        console.print(render.certificate_table(issued, now=now, width=console.width))
     else:
         sys.stdout.write(render.plain_certificates(issued, now=now))
     return 0

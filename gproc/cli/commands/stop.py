@@ -77,6 +77,7 @@ async def _stop(
     from gproc.cli.each import for_each
     from gproc.cli.live.waiting import waiting_on
 
+    left: list[JobId] = []
     async with waiting_on(client, broken="trying again") as waiting:
 
         async def stop(job: str) -> JobStatus:
@@ -85,10 +86,21 @@ async def _stop(
                 with waiting.job(job_id):
                     return _gone(await client.stop(job_id, signal=first, grace=grace, on_break=waiting.on_break))
             except asyncio.CancelledError:
-                note(f"left; the server goes on stopping the job: gproc wait {job_id} tells when it is gone")
+                left.append(job_id)
                 raise
 
-        return await for_each(jobs or await _alive(client, labels), stop)
+        try:
+            return await for_each(jobs or await _alive(client, labels), stop)
+        except asyncio.CancelledError:
+            _tell_that_it_goes_on(left)
+            raise
+
+
+def _tell_that_it_goes_on(jobs: Sequence[JobId]) -> None:
+    if len(jobs) == 1:
+        note(f"left; the server goes on stopping the job: gproc wait {jobs[0]} tells when it is gone")
+    elif jobs:
+        note(f"left; the server goes on stopping {len(jobs)} jobs: gproc list --state stopping shows them")
 
 
 async def _alive(client: Client, labels: Mapping[str, str]) -> list[JobId]:

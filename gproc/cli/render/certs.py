@@ -19,6 +19,8 @@ __all__ = ["certificate_document", "certificate_table", "plain_certificates"]
 _HEADINGS = ("NAME", "KIND", "STATE", "EXPIRES", "HOSTS", "SERIAL")
 _STYLES = {"valid": "green", "replaced": "yellow", "revoked": "red", "expired": "red"}
 _SOON_DAYS = 30
+_SOME_NAME = 20
+_BESIDE_A_NAME = 57
 
 
 def certificate_document(certificate: IssuedCertificate) -> dict[str, Any]:
@@ -49,17 +51,22 @@ def _row(certificate: IssuedCertificate, now: datetime) -> tuple[str, ...]:
     )
 
 
-def certificate_table(certificates: Sequence[IssuedCertificate], *, now: datetime) -> Table:
-    """Return the certificates as a table for a terminal; what expires within a month is yellow."""
+def certificate_table(certificates: Sequence[IssuedCertificate], *, now: datetime, width: int = 80) -> Table:
+    """Return the certificates as a table for a terminal; what expires within a month is yellow.
+
+    Names are whole, unless *width* cells would not leave room for the state of all others beside them.
+    """
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, header_style="bold bright_black", pad_edge=False, padding=(0, 2, 0, 0))
-    longest = max((cell_len(visible(certificate.name)) for certificate in certificates), default=0)
+    longest = max([len("name"), *(cell_len(visible(certificate.name)) for certificate in certificates)])
+    longest = min(longest, max(_SOME_NAME, width - _BESIDE_A_NAME))
     for heading in _HEADINGS[:-1]:
         # Where there is little room, the others give way first: without its name, a row says nothing.
-        table.add_column(heading.lower(), no_wrap=heading != "HOSTS", min_width=longest if heading == "NAME" else None)
+        name_width = longest if heading == "NAME" else None
+        table.add_column(heading.lower(), no_wrap=heading != "HOSTS", min_width=name_width, max_width=name_width)
     for certificate in certificates:
         name, kind, state, expires, hosts, _ = _row(certificate, now)
         soon = "yellow" if (certificate.not_after - now).days < _SOON_DAYS else ""

@@ -53,12 +53,20 @@ def test_a_colour_that_was_cut_waits_for_its_end() -> None:
     keep = TerminalFilter()
     assert keep.feed(b"a\x1b[3") == "a"
     assert keep.feed(b"1mb") == "\x1b[31mb"
+    assert keep.feed(b"c") == "c"
 
 
 def test_no_colour_outlives_the_output() -> None:
     keep = TerminalFilter()
     assert keep.feed(b"\x1b[31ma") + keep.feed(b"", final=True) == "\x1b[31ma\x1b[0m"
     assert TerminalFilter().feed(b"a", final=True) == "a"
+
+
+def test_a_colour_is_at_most_64_characters_long_and_so_is_what_waits_for_its_end() -> None:
+    longest, longer = b"\x1b[" + b"1;" * 32, b"\x1b[" + b"1;" * 32 + b"1"
+    keep = TerminalFilter()
+    assert (keep.feed(b"a" + longest), keep.feed(b"m")) == ("a", longest.decode() + "m")
+    assert keep.feed(longer) == longer.decode().replace("\x1b", "\\x1b")
 
 
 @given(st.text())

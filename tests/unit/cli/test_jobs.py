@@ -14,6 +14,7 @@ from gproc.cli.render.jobs import (
     duration_of,
     json_text,
     outcome,
+    outcome_style,
     plain_table,
     short_ids,
 )
@@ -37,6 +38,12 @@ def test_short_ids_are_equally_long_and_tell_all_apart(job_ids: list[str]) -> No
     assert all(job_id.startswith(short) and len(short) >= 12 for job_id, short in shown.items())
 
 
+def test_short_ids_are_no_longer_than_it_takes() -> None:
+    alone, one, other = "0" * 36, "1" * 20 + "2" * 16, "1" * 20 + "3" * 16
+    assert short_ids([alone]) == {alone: "0" * 12}
+    assert short_ids([alone, one, other]) == {alone: "0" * 21, one: "1" * 20 + "2", other: "1" * 20 + "3"}
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [
@@ -56,10 +63,22 @@ def test_every_state_has_a_style() -> None:
     assert set(STATE_STYLES) == set(JobState)
 
 
+def test_an_exit_code_that_is_not_0_is_red() -> None:
+    assert outcome_style(job(JobState.EXITED, exit_code=0)) == "green"
+    assert outcome_style(job(JobState.EXITED, exit_code=1)) == "red"
+    assert outcome_style(job(JobState.STOPPED, exit_code=1)) == STATE_STYLES[JobState.STOPPED]
+
+
 def test_a_command_is_shown_as_one_would_type_it_and_can_do_no_harm() -> None:
     assert command_line(job(command="sh", args=("-c", "echo 'a b'", "", "\x1b[2J\n"))) == (
         "sh -c 'echo '\\''a b'\\''' '' '\\x1b[2J\\n'"
     )
+
+
+def test_a_command_is_cut_in_the_word_where_the_room_ends() -> None:
+    status = job(command="sh", args=("-c", "echo", "much"))
+    assert command_line(status, longest=13) == "sh -c echo 'mu…'"
+    assert command_line(status, longest=16) == "sh -c echo much"
 
 
 def test_no_duration_is_negative_even_if_clocks_disagree() -> None:
@@ -72,6 +91,13 @@ def test_a_job_that_started_when_it_was_made_took_its_age_to_the_same_digit(sinc
     running = job(created_at=NOW - since, started_at=NOW - since)
     _, _, age, took, *_ = plain_table([running], now=NOW).splitlines()[1].split()
     assert took.startswith(age)
+
+
+def test_a_duration_is_cut_off_and_not_rounded() -> None:
+    _, _, age, took, *_ = (
+        plain_table([job(created_at=NOW, started_at=NOW - timedelta(seconds=1.99))], now=NOW).splitlines()[1].split()
+    )
+    assert (age, took) == ("0.0s", "1.9s")
 
 
 def test_output_that_was_not_all_kept_is_marked_where_its_size_is_and_takes_no_more_room() -> None:

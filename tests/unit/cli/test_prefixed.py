@@ -29,6 +29,7 @@ async def test_gaps_that_adjoin_are_told_as_one_where_they_belong_with_the_name_
             await lines.output(RED.id, piece)
         await lines.output(RED.id, Gap(23, 1))
         lines.job(ended(RED))
+        lines.job(ended(RED))  # as told again after a break
         await lines.finish()
     told = capfd.readouterr()
     assert told.out == "red | b\n"

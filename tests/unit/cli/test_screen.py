@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.color import Color
+from rich.style import Style
 
 from gproc.cli.live.screen import Screen
 
@@ -27,8 +29,13 @@ def lines(*pieces: bytes, width: int = 80, height: int = 50) -> list[str]:
         (b" 10% #\r 90% #########\r100% done!", ["100% done!####"]),
         (b" 90% #########\r\x1b[Kdone", ["done"]),
         (b"working\x1b[2K\rdone", ["done"]),
+        (b"abcdef\b\b\b\x1b[1Kx", ["   xef"]),
+        (b"abc\b\b\x1b[3Kx", ["axc"]),
+        (b"abc\r\x1b[Jx", ["xbc"]),
+        (b"abc\b\b\x1b[1Jx", ["axc"]),
         (b"abcdef\r\x1b[2;3Hx", ["xbcdef"]),
         (b"abc\b\bX", ["aXc"]),
+        (b"\b\ba", ["a"]),
         (b"a\tb", ["a       b"]),
         (b"\x1b]0;title\x07a\x1b[2Jb\x1b(Bc\x1bPdcs\x1b\\d\x07e", ["abcde"]),
         ("✓ größe".encode(), ["✓ größe"]),
@@ -48,6 +55,7 @@ def test_long_lines_are_folded_and_the_last_rows_kept() -> None:
 
 def test_wide_characters_do_not_overflow() -> None:
     assert lines("日本語".encode(), width=5) == ["日本", "語"]
+    assert lines("日".encode(), width=1) == ["日"]
 
 
 def test_colours_of_the_job_are_kept_until_it_changes_them() -> None:
@@ -65,6 +73,28 @@ def test_colours_of_the_job_are_kept_until_it_changes_them() -> None:
     assert not isinstance(blue, str)
     assert blue.color is not None
     assert blue.color.number == 33
+
+
+@pytest.mark.parametrize(
+    ("parameters", "style"),
+    [
+        ("0", Style.null()),
+        ("", Style.null()),
+        ("38;5;33", Style(bold=True, color=Color.from_ansi(33))),
+        ("38;5;999", Style(bold=True, color=Color.from_ansi(255))),
+        ("48;5;33", Style(bold=True, bgcolor=Color.from_ansi(33))),
+        ("38;2;7;8;9", Style(bold=True, color=Color.from_rgb(7, 8, 9))),
+        ("48;2;7", Style(bold=True, bgcolor=Color.from_rgb(7, 0, 0))),
+        ("38;9;3", Style(bold=True, italic=True)),
+        ("38;5", Style(bold=True)),
+        ("38", Style(bold=True)),
+    ],
+)
+def test_what_parameters_make_of_bold(parameters: str, style: Style) -> None:
+    screen = Screen()
+    screen.feed(f"\x1b[1m\x1b[{parameters}mx".encode())
+    (row,) = screen.rows(80, 5)
+    assert (row.spans[-1].style if row.spans else Style.null()) == style
 
 
 pieces = st.lists(

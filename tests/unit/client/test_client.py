@@ -134,6 +134,14 @@ def test_a_limit_for_calls_that_is_no_number_of_seconds_is_refused(alice: Any, s
         Client("localhost:1", **alice, timeout=seconds)
 
 
+@pytest.mark.parametrize("seconds", [99_999_999, 1e9, 10**400, float("inf")])
+async def test_a_limit_for_calls_may_be_longer_than_can_be_told(
+    client: Client, alice: Any, server: Any, seconds: float
+) -> None:
+    async with Client(client.address, **alice, timeout=seconds) as patient:
+        assert (await patient.status(server.add())).owner == "alice"
+
+
 async def test_a_timeout_too_short_to_be_sent_is_not_lost(client: Client, server: Any) -> None:
     await client.start("true", timeout=1e-9)
     assert server.requests[0].timeout == timedelta(microseconds=1)

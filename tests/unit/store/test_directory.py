@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,14 @@ def test_a_directory_is_made_for_its_owner_alone(state: StateDirectory) -> None:
 def test_e8_a_directory_that_is_in_use_is_refused_and_the_message_says_by_whom(state: StateDirectory) -> None:
     with pytest.raises(StateError, match=rf"in use by another server \(process {os.getpid()}\)"):
         StateDirectory(state.path).open()
+
+
+def test_e9_of_a_lock_that_a_dead_server_left_nothing_stays_but_the_file(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("4294967296\n")
+    state = StateDirectory(tmp_path)
+    state.open()
+    assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+    state.close()
 
 
 def test_a_directory_that_was_closed_can_be_opened_again(state: StateDirectory) -> None:
@@ -92,7 +101,45 @@ def test_d11_files_that_are_open_can_be_read_after_their_job_was_deleted(state: 
         state.delete("a")
         assert output.read() == "all of it"
     assert state.job_ids() == []
+    assert not list((state.path / "deleted").iterdir())
     state.delete("a")
+
+
+def test_a_named_pipe_in_the_place_of_a_job_holds_up_nobody(state: StateDirectory) -> None:
+    job_id = make_job_id(milliseconds=1, chance=1)
+    os.mkfifo(state.job(job_id))
+    state.delete(job_id)
+    assert not state.job(job_id).exists()
+    state.close()
+    state.open()
+    assert not (state.path / "deleted").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EXDEV])
+def test_d7_a_job_for_which_there_is_no_other_place_is_deleted_in_its_own(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    cannot_be_moved(monkeypatch, number)
+    (state.job("a") / "deeper").mkdir(parents=True)
+    state.delete("a")
+    assert not state.job("a").exists()
+
+
+def test_a_job_that_may_not_be_moved_away_is_left_as_it_is(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cannot_be_moved(monkeypatch, errno.EACCES)
+    (state.job("a") / "deeper").mkdir(parents=True)
+    with pytest.raises(PermissionError):
+        state.delete("a")
+    assert (state.job("a") / "deeper").exists()
+
+
+def cannot_be_moved(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("gproc.store.directory.Path.rename", fail)
 
 
 def test_a3_a_job_is_deleted_without_a_descriptor_and_its_files_follow_later(state: StateDirectory) -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -160,6 +161,49 @@ def test_a_version_that_cannot_be_written_whole_is_written_again_in_its_place(
     assert read_record("r.json", dir_fd=dir_fd) == {"n": 1}
     record.write({"n": 3}, durable=True)
     assert read_record("r.json", dir_fd=dir_fd) == {"n": 3}
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is brought to the disk, and when the name of the record is changed."""
+    steps: list[str] = []
+    fsync, rename, replace = os.fsync, os.rename, os.replace
+
+    def synced(fd: int) -> None:
+        steps.append("directory" if stat.S_ISDIR(os.fstat(fd).st_mode) else "content")
+        fsync(fd)
+
+    def named(change: Callable[..., None]) -> Callable[..., None]:
+        def noted(*names: str, **fds: int) -> None:
+            steps.append("name")
+            change(*names, **fds)
+
+        return noted
+
+    monkeypatch.setattr("gproc.store.records.os.fsync", synced)
+    monkeypatch.setattr("gproc.store.records.os.rename", named(rename))
+    monkeypatch.setattr("gproc.store.records.os.replace", named(replace))
+    return steps
+
+
+def test_e6_what_is_to_outlive_a_crash_of_the_machine_is_on_the_disk_when_it_is_written(
+    dir_fd: int, record: GrowingRecord, steps: list[str]
+) -> None:
+    def taken() -> list[str]:
+        taken, steps[:] = steps[:], []
+        return taken
+
+    create_record("c.json", {"n": 1}, dir_fd=dir_fd)
+    assert taken() == ["name", "content", "directory"]
+    write_record("w.json", {"n": 1}, dir_fd=dir_fd)
+    assert taken() == ["content", "name", "directory"]  # what it replaces is there until it is whole
+    record.write({"n": 1}, durable=True)
+    assert taken() == ["name", "content", "directory"]
+    record.write({"n": 2}, durable=True)
+    assert taken() == ["content", "directory"]
+    record.write({"n": 3}, durable=False)
+    write_record("w.json", {"n": 2}, dir_fd=dir_fd, durable=False)
+    assert taken() == ["name"]
 
 
 def test_a_first_record_is_private_and_there_is_nothing_else(dir_fd: int, tmp_path: Path) -> None:

@@ -87,8 +87,9 @@ def test_a_detail_that_contradicts_the_code_is_not_believed() -> None:
     assert type(back) is errors.InternalError
 
 
-def test_a_detail_with_nonsense_for_a_number_is_harmless() -> None:
-    back = from_grpc_error(GRPCError(Status.FAILED_PRECONDITION, "x", Detail("START_FAILED", {"errno": "²"})))
+@pytest.mark.parametrize("nonsense", ["", "²", "٣", "-1", "9" * 10, "9" * 5_000])
+def test_a_detail_with_nonsense_for_a_number_is_harmless(nonsense: str) -> None:
+    back = from_grpc_error(GRPCError(Status.FAILED_PRECONDITION, "x", Detail("START_FAILED", {"errno": nonsense})))
     assert isinstance(back, errors.StartFailed)
     assert back.errno == 0
 
@@ -96,6 +97,16 @@ def test_a_detail_with_nonsense_for_a_number_is_harmless() -> None:
 @pytest.mark.parametrize("data", [b"", b"\xff", b"\x1a\x02\x12\x01", b"\x1a\x05\x12\x03\x0a\x01\xff", b"\x08\x01" * 99])
 def test_details_that_are_not_ours_are_left_alone(data: bytes) -> None:
     assert CODEC.decode(Status.INTERNAL, "x", data) is None
+
+
+def test_our_detail_is_found_beside_those_of_others_whatever_they_hold() -> None:
+    sent = to_grpc_error(errors.CommandNotFound("nosuch: no such program", 2))
+    ours = CODEC.encode(sent.status, sent.message, sent.details)
+    foreign = google_rpc()["Status"]()
+    foreign.details.add(type_url="type.googleapis.com/google.rpc.Foreign", value=b"\xff")
+    info = google_rpc()["ErrorInfo"](reason="JOB_LOST", domain="elsewhere").SerializeToString()
+    foreign.details.add(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=info)
+    assert CODEC.decode(sent.status, sent.message, foreign.SerializeToString() + ours) == sent.details
 
 
 def test_a_status_without_a_detail_can_be_written() -> None:

@@ -81,6 +81,17 @@ def test_a_group_without_processes_hands_its_controllers_on(group: Path, is_ente
     assert not (group / "server").exists()
 
 
+def test_the_controllers_that_limits_need_are_handed_on_one_by_one(group: Path) -> None:
+    control = group / "cgroup.subtree_control"
+    os.mkfifo(control)
+    reader = os.open(control, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        prepare_subtree(group)
+        assert os.read(reader, 100) == b"+cpu+io+memory+pids"
+    finally:
+        os.close(reader)
+
+
 def test_a_server_that_is_in_the_group_moves_to_a_leaf_so_that_controllers_can_be_handed_on(group: Path) -> None:
     (group / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
     jobs = prepare_subtree(group)

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import shutil
+import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from gproc.model import Gap, JobState
-from gproc.store.directory import StateDirectory
+from gproc.model import Gap, JobRequest, JobState, JobStatus, StopPolicy, make_job_id
+from gproc.model.document import spec_to_document
+from gproc.model.spec import JobSpec
+from gproc.store.directory import StateDirectory, opened
+from gproc.store.records import create_record
 from gproc.worker import Supervisor, recovery
 
 
@@ -26,6 +32,60 @@ async def test_a4_a_job_that_was_recorded_and_never_executed_is_forgotten(tmp_pa
     assert recovery.read_jobs(state) == []
     assert state.job_ids() == []
     state.close()
+
+
+def test_a4_of_a_job_that_was_being_started_is_known_all_that_was_asked_for(tmp_path: Path) -> None:
+    request = JobRequest(
+        command="sleep",
+        args=("1000",),
+        name="web",
+        labels={"tier": "front"},
+        stop=StopPolicy(signal=signal.SIGINT, grace=timedelta(seconds=3)),
+        request_id="once",
+    )
+    spec = JobSpec(
+        id=make_job_id(milliseconds=1, chance=1),
+        owner="alice",
+        request=request,
+        created_at=datetime.now(UTC),
+        nonce="secret",
+    )
+    state = StateDirectory(tmp_path / "state")
+    state.open()
+    state.job(spec.id).mkdir()
+    with opened(state.job(spec.id)) as fd:
+        create_record("spec.json", spec_to_document(spec), dir_fd=fd)
+    (state.job(spec.id) / "output").touch()
+
+    (entry,) = recovery.read_jobs(state)
+    state.close()
+    assert entry.status == JobStatus(
+        id=spec.id,
+        owner="alice",
+        state=JobState.PENDING,
+        command="sleep",
+        args=("1000",),
+        name="web",
+        labels={"tier": "front"},
+        created_at=spec.created_at,
+    )
+    assert (entry.nonce, entry.request_id, entry.stop) == ("secret", "once", request.stop)
+
+
+async def test_e6_records_that_are_of_another_job_make_no_job(tmp_path: Path) -> None:
+    async with Supervisor(tmp_path / "state") as supervisor:
+        ids = [await supervisor.start("true", owner=owner) for owner in ("alice", "bob", "carol")]
+        for job in ids:
+            await supervisor.wait(job)
+    state = StateDirectory(tmp_path / "state")
+    state.open()
+    alices, bobs, carols = map(state.job, ids)
+    shutil.copy(alices / "status.json", bobs)
+    renamed = carols.rename(state.job(make_job_id(milliseconds=1, chance=1)))
+
+    assert [entry.id for entry in recovery.read_jobs(state)] == ids[:1]
+    state.close()
+    assert {path.name for path in (state.path / "set-aside").iterdir()} == {bobs.name, renamed.name}
 
 
 async def test_a4_a_job_that_may_have_been_executed_is_lost_and_stays_known(tmp_path: Path) -> None:

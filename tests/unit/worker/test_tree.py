@@ -28,6 +28,7 @@ finally:
 _FAMILY = """
 import os, signal
 if (child := os.fork()) == 0:
+    os.setpgid(0, 0)
     if os.fork() == 0:
         os.setsid()
         print(os.getppid(), os.getpid(), flush=True)
@@ -38,7 +39,7 @@ os.waitpid(child, 0)
 
 @pytest.fixture
 def family() -> Iterator[tuple[int, int, int]]:
-    """A process that leads a session, a child of it, and a child of that one which left the session."""
+    """A process that leads a session, a child of it in a group of its own, and a child of that, in no session of it."""
     with subprocess.Popen([sys.executable, "-c", _FAMILY], stdout=subprocess.PIPE, start_new_session=True) as leader:
         assert leader.stdout is not None
         child, grandchild = map(int, leader.stdout.readline().split())
