@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import suppress
@@ -335,6 +336,8 @@ class _Loop:
         """
         if self._process != os.getpid():
             raise RuntimeError("this client belongs to another process; make one for each")
+        if sys.is_finalizing():
+            raise Unavailable("the program is ending, and the thread of this client is gone")
         if threading.current_thread() is self._thread:
             raise RuntimeError("whoever is told of a break cannot use the client meanwhile")
         errand = _Errand(work)
@@ -351,8 +354,8 @@ class _Loop:
 
     def close(self, last: _Work[None]) -> None:
         """Do the *last* work, then end loop and thread; they end though this thread is interrupted meanwhile."""
-        if self._process != os.getpid():
-            return  # thread and connection are those of the process that this one was forked from
+        if self._process != os.getpid() or sys.is_finalizing():
+            return  # the thread is that of the process that this one was forked from, or is gone
         with self._lock:
             self._is_closed = True
         if self._loop is not None and self._thread is not None:

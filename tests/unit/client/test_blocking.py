@@ -7,7 +7,9 @@ import multiprocessing
 import sys
 import threading
 import weakref
+from asyncio.subprocess import PIPE
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from inspect import isfunction, signature
 from types import FrameType
@@ -88,6 +90,26 @@ def test_an_error_is_gone_with_the_last_who_holds_it(alice: Any) -> None:
         assert error() is None
     finally:
         gc.enable()
+
+
+async def test_a_program_ends_though_a_generator_still_has_a_client_and_its_output(server: Any, alice: Any) -> None:
+    job_id = server.add((Stream.STDOUT, b"x"))
+    files = {setting: str(path) for setting, path in alice.items()}
+    program = f"""if True:
+        from gproc.client import blocking
+        def pieces():
+            with blocking.Client("127.0.0.1:{server.port}", **{files}) as client, client.output("{job_id}") as output:
+                yield next(output)
+        left = pieces()
+        print(bytes(next(left).data))
+    """
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=PIPE, stderr=PIPE)
+    try:
+        async with asyncio.timeout(10):
+            assert await process.communicate() == (b"b'x'\n", b"")
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
 
 
 async def test_ids_to_watch_may_come_from_the_list_of_the_same_client(server: Any, alice: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -170,13 +171,25 @@ def test_c6_without_figures_the_measured_ones_stand(tmp_path: Path) -> None:
 
 
 def test_f4_a_bound_that_cannot_be_set_fails_the_start(tmp_path: Path) -> None:
-    with pytest.raises(StartFailed, match=r"pids\.max: cannot be set: No such file"):
+    with pytest.raises(StartFailed, match=r"pids\.max: cannot be set: No such file") as failed:
         JobCgroup(tmp_path / "gone").bound((("pids.max", "5"),))
+    assert failed.value.errno == errno.ENOENT
+
+
+def test_f4_a_bound_that_the_kernel_does_not_take_fails_the_start(tmp_path: Path) -> None:
+    (tmp_path / "pids.max").symlink_to("/dev/null")
+    with pytest.raises(StartFailed, match=r"pids\.max: asked for 5, the kernel took "):
+        JobCgroup(tmp_path).bound((("pids.max", "5"),))
 
 
 def test_f4_a_bound_is_read_back(tmp_path: Path) -> None:
     JobCgroup(tmp_path).bound((("pids.max", "5"),))
     assert (tmp_path / "pids.max").read_text() == "5"
+
+
+def test_a_group_is_killed_in_one_step(group: Path) -> None:
+    JobCgroup(group).kill()
+    assert (group / "cgroup.kill").read_text() == "1"
 
 
 def test_killing_and_removing_what_is_gone_does_nothing(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a1_an_error_that_the_shim_tells_is_the_same_to_the_server(error: errors
         assert told.field == error.field
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
 def test_a3_want_of_room_is_a_quota_whatever_the_shim_made_of_it(number: int) -> None:
     told = failure_from(json.loads(failure(errors.InternalError("no room"), number))["failed"])
     assert isinstance(told, errors.QuotaExceeded)
