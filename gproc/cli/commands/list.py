@@ -55,8 +55,8 @@ def command(
 ) -> int:
     """List your jobs, newest first.
 
-    A very long command is cut, on a terminal at its width; --json cuts nothing. A ! behind the size of the output means
-    that not all of it could be kept.
+    A very long command is cut, on a terminal at its width, and there a very long name, too; --json cuts nothing. A !
+    behind the size of the output means that not all of it could be kept.
     """
     from gproc.cli.show import show_jobs
 
