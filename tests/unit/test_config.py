@@ -140,6 +140,18 @@ def test_the_first_context_becomes_current_and_a_removed_one_is_not() -> None:
     assert file.current == "prod"
     assert file.without_context("prod").current is None
     assert file.without_context("test").current == "prod"
+    assert file.without_context("test").contexts == {"prod": PROD}
+
+
+def test_a_context_that_is_not_there_cannot_be_removed() -> None:
+    with pytest.raises(ConfigError, match=r"'prod' \(to be removed\).*none yet; make one with `gproc context add`"):
+        file_with().without_context("prod")
+
+
+def test_the_directory_that_is_made_for_contexts_is_for_its_owner_alone(tmp_path: Path) -> None:
+    file = ContextFile(path=tmp_path / "config" / "gproc" / "config.toml")
+    save_contexts(file)
+    assert file.path.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_context_cannot_have_any_name() -> None:
@@ -155,6 +167,8 @@ def test_a_context_cannot_have_any_name() -> None:
         ("[contexts.a]\nadr = 'x'", "contexts.a.adr: there is no such key"),
         ("contexts.a = 1", "contexts.a: must be a table"),
         ("other = 1", "other: there is no such key"),
+        ("current = 1", "current: must be a text"),
+        ("[contexts.a]\naddr = ''", "contexts.a.addr: must be a text that is not empty"),
         ("= 1", "is not TOML"),
         ("a = " + "[" * 5_000, "is not TOML"),
         ("a = " + "1" * 5_000, "is not TOML"),
@@ -170,6 +184,13 @@ def test_a_wrong_file_is_refused_by_file_and_key(tmp_path: Path, text: str, prob
     assert problem in str(caught.value)
 
 
+def test_a_file_that_is_not_text_is_refused_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"current = '\xff'")
+    with pytest.raises(ConfigError, match=rf"^{path}: is not TOML: 'utf-8' codec can't decode byte 0xff"):
+        load_contexts(path)
+
+
 def test_a_directory_in_place_of_the_file_is_an_error_not_a_traceback(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_contexts(tmp_path)
@@ -179,7 +200,10 @@ def test_contexts_that_cannot_be_written_leave_nothing_behind(tmp_path: Path) ->
     (tmp_path / "gproc").write_text("a file where the directory should be", encoding="utf-8")
     with pytest.raises(ConfigError, match="cannot be written"):
         save_contexts(ContextFile(path=tmp_path / "gproc" / "config.toml"))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["gproc"]
+    (tmp_path / "config.toml").mkdir()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        save_contexts(ContextFile(path=tmp_path / "config.toml"))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["config.toml", "gproc"]
 
 
 def test_a_server_configuration_is_read_whole(tmp_path: Path) -> None:
@@ -230,6 +254,13 @@ def test_an_empty_server_configuration_is_the_defaults() -> None:
     assert config.retention == Retention()
 
 
+def test_the_least_and_the_most_that_may_be_configured_are_taken() -> None:
+    most = {"quotas": {"running_jobs": 0, "connections": 2**31 - 1}, "output": {"max_bytes": 2**63 - 1}}
+    config = parse_server_config(most, source="x")
+    assert config.quotas == Quotas(running_jobs=0, connections=2**31 - 1)
+    assert config.output.max_bytes == 2**63 - 1
+
+
 def test_a_bound_can_be_taken_away() -> None:
     config = parse_server_config({"retention": {"age": "none", "count": 5}}, source="x")
     assert config.retention == Retention(age=None, count=5)
@@ -256,6 +287,11 @@ def test_a_bound_can_be_taken_away() -> None:
         ({"policy": {}}, "policy: must be rules"),
         ({"policy": [1]}, "policy[1]: must be a table"),
         ({"policy": [{}, {"allow": "sh"}]}, "policy[2].allow: must be a list"),
+        ({"disk": {"reserved": 1}}, "disk.reserved: there is no such key"),
+        ({"cgroup": {"paths": "/x"}}, "cgroup.paths: there is no such key"),
+        ({"output": {"bytes": 1}}, "output.bytes: there is no such key"),
+        ({"retention": {"days": 1}}, "retention.days: there is no such key"),
+        ({"policy": [{"owners": "a"}]}, "policy[1].owners: there is no such key"),
     ],
 )
 def test_a_wrong_server_configuration_is_refused_by_file_and_key(table: dict[str, object], problem: str) -> None:
