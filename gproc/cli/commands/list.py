@@ -35,7 +35,7 @@ _FAILED = ("exited", "signaled", "timed_out", "lost")
 )
 @click.option("--running", is_flag=True, help="Only jobs that have not ended.")
 @click.option(
-    "--failed", is_flag=True, help="Only jobs that were lost, late, killed, or ended with another code than 0."
+    "--failed", is_flag=True, help="Only jobs that timed out, were killed or lost, or exited with another code than 0."
 )
 @click.option(
     "--label",
