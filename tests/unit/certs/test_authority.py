@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from gproc.certs import Authority, CertificateKind, CertificateState, inspect
 from gproc.errors import CertificateError
@@ -246,11 +246,14 @@ def test_a_revocation_list_that_a_crash_left_behind_is_mended_by_the_next_comman
     assert list_number(authority) == 3
 
 
-@pytest.mark.parametrize("damage", [b"", b"nonsense"])
-def test_a_revocation_list_that_is_damaged_is_written_anew(authority: Authority, damage: bytes) -> None:
+@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
+def test_a_revocation_list_that_is_damaged_or_gone_is_written_anew(authority: Authority, damage: bytes | None) -> None:
     authority.issue_client("alice")
     authority.revoke("alice")
-    (authority.directory / "crl.pem").write_bytes(damage)
+    if damage is None:
+        (authority.directory / "crl.pem").unlink()
+    else:
+        (authority.directory / "crl.pem").write_bytes(damage)
     authority.issue_client("bob")
     assert len(revocation_list(authority)) == 1
 
@@ -365,6 +368,14 @@ def test_a_key_of_another_kind_is_named(authority: Authority) -> None:
     pem = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     (authority.directory / "ca.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, *pem))
     with pytest.raises(CertificateError, match="not an elliptic-curve key"):
+        authority.issue_client("alice")
+
+
+def test_a_key_that_wants_a_password_is_named(authority: Authority) -> None:
+    pem = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"secret")
+    key = ec.generate_private_key(ec.SECP256R1())
+    (authority.directory / "ca.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, *pem))
+    with pytest.raises(CertificateError, match=r"ca\.key: not a private key"):
         authority.issue_client("alice")
 
 

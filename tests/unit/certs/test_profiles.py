@@ -83,8 +83,15 @@ def test_a_server_has_one_purpose_and_names_and_addresses_apart(signer: Signer) 
     ]
 
 
+def test_a_server_has_the_name_of_its_first_host_if_that_fits(signer: Signer) -> None:
+    longest = f"{'a' * 56}.example"
+    assert len(longest) == 64
+    assert common_names(server(signer, "localhost", "127.0.0.1")) == ["localhost"]
+    assert common_names(server(signer, longest)) == [longest]
+
+
 def test_a_host_too_long_for_a_common_name_still_gets_a_certificate(signer: Signer) -> None:
-    host = f"{'a' * 60}.example.org"
+    host = f"{'a' * 57}.example"
     certificate = server(signer, host)
     assert common_names(certificate) == ["gproc server"]
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -107,7 +114,8 @@ def test_validity_ends_when_it_must() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["localhost", "build-7.example.org", "my_container", "*.example.org", "xn--bcher-kva.de"]
+    "text",
+    ["localhost", "build-7.example.org", "my_container", "*.example.org", "xn--bcher-kva.de", "a." * 126 + "a"],
 )
 def test_a_dns_name_is_a_dns_name(text: str) -> None:
     assert profiles.parse_host(text) == x509.DNSName(text)
@@ -142,9 +150,11 @@ def test_an_address_is_an_address(text: str, address: str) -> None:
         "*",
         "a.*.org",
         "fe80::1%eth0",
+        "[::1",
+        "::1]",
         "example.org\n",
         "a" * 64,
-        ".".join(["a" * 60] * 5),
+        "a." * 126 + "aa",
     ],
 )
 def test_what_is_neither_is_refused_by_name(text: str) -> None:
