@@ -5,11 +5,15 @@ import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from gproc.errors import StateError
 from gproc.model import Gap, JobRequest, JobState, JobStatus, StopPolicy, make_job_id
 from gproc.model.document import spec_to_document
 from gproc.model.spec import JobSpec
 from gproc.store.directory import StateDirectory, opened
 from gproc.store.records import create_record
+from gproc.testing.faults import few_descriptors
 from gproc.worker import Supervisor, recovery
 
 
@@ -86,6 +90,29 @@ async def test_e6_records_that_are_of_another_job_make_no_job(tmp_path: Path) ->
     assert [entry.id for entry in recovery.read_jobs(state)] == ids[:1]
     state.close()
     assert {path.name for path in (state.path / "set-aside").iterdir()} == {bobs.name, renamed.name}
+
+
+async def test_e6_want_of_descriptors_at_the_start_sets_no_job_aside(tmp_path: Path) -> None:
+    async with Supervisor(tmp_path / "state") as supervisor:
+        job = await supervisor.wait(await supervisor.start("true"))
+    state = StateDirectory(tmp_path / "state")
+    state.open()
+    with few_descriptors(spare=1), pytest.raises(StateError, match="cannot be read now: Too many open files"):
+        recovery.read_jobs(state)
+    assert [entry.status for entry in recovery.read_jobs(state)] == [job]
+    state.close()
+
+
+@pytest.mark.parametrize(("left", "kept_in"), [("output", ["set-aside"]), ("spec.json.new", [])])
+def test_e6_what_has_no_first_record_is_kept_if_it_may_have_run(tmp_path: Path, left: str, kept_in: list[str]) -> None:
+    state = StateDirectory(tmp_path / "state")
+    state.open()
+    job = make_job_id(milliseconds=1, chance=1)
+    state.job(job).mkdir()
+    (state.job(job) / left).touch()
+    assert recovery.read_jobs(state) == []
+    state.close()
+    assert [path.parts[-3] for path in state.path.glob(f"*/{job}/*")] == kept_in
 
 
 async def test_a4_a_job_that_may_have_been_executed_is_lost_and_stays_known(tmp_path: Path) -> None:
