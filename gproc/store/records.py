@@ -173,8 +173,13 @@ class GrowingRecord:
 
 def _write_beside(name: str, document: dict[str, Any], dir_fd: int) -> int:
     """Write a record of *document* to *name* with ``.new`` after it; return the descriptor of that file."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(f"{name}.new", flags, 0o600, dir_fd=dir_fd)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        fd = os.open(f"{name}.new", flags, 0o600, dir_fd=dir_fd)
+    except FileExistsError:
+        # Somebody died over it, or it is a named pipe, which would be waited for.
+        os.unlink(f"{name}.new", dir_fd=dir_fd)
+        fd = os.open(f"{name}.new", flags, 0o600, dir_fd=dir_fd)
     try:
         _write_all(fd, encode(document), 0)
     except BaseException:
