@@ -23,7 +23,7 @@ from gproc.errors import (
     QuotaExceeded,
     Unimplemented,
 )
-from gproc.model import Chunk, JobState, Stream, TerminalSize
+from gproc.model import Chunk, JobState, ListQuery, Stream, TerminalSize
 from gproc.model.policy import Quotas, Rule
 from gproc.testing import EmbeddedServer, embedded_server
 from gproc.wire import METHODS, RequestCodec, StatusDetailsCodec, messages
@@ -191,6 +191,11 @@ async def test_a_malformed_request_is_told_its_field(
             await call(channel, rpc, message)
     assert caught.value.status is Status.INVALID_ARGUMENT
     assert (caught.value.message or "").startswith(f"{field}:")
+
+
+async def test_a_page_token_that_came_with_no_page_is_refused(alice: Client) -> None:
+    with pytest.raises(InvalidArgument, match=r"^page_token: 'zzz' did not come with a page"):
+        await alice.page(ListQuery(page_token="zzz"))
 
 
 async def test_the_same_request_id_never_runs_twice(alice: Client) -> None:
