@@ -130,6 +130,7 @@ def test_a_file_that_was_never_issued_is_not_written_over(authority: Authority) 
         authority.issue_client("alice")
     assert (authority.directory / "alice.key").read_text() == "precious"
     assert not (authority.directory / "alice.crt").exists()
+    assert [each.name for each in authority.list()] == ["ca"]
 
 
 def test_renewing_replaces_certificate_and_key(authority: Authority) -> None:
