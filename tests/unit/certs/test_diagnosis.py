@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gproc.certs import Authority, CertificateKind, diagnose
+from gproc.certs._profiles import Validity, make_authority, make_key
 
 
 @pytest.fixture
@@ -62,6 +65,15 @@ def test_a_key_that_is_none_is_found(pki: Path) -> None:
 def test_a_certificate_of_another_authority_is_found(pki: Path, tmp_path: Path) -> None:
     other = Authority.create(tmp_path / "other")
     (problem,) = problems(pki, cacert=other.directory / "ca.crt")
+    assert "alice.crt: not issued by the authority of" in problem
+
+
+def test_an_authority_of_the_same_name_with_another_key_is_found(pki: Path, tmp_path: Path) -> None:
+    subject = x509.load_pem_x509_certificate((pki / "ca.crt").read_bytes()).subject
+    validity = Validity.beginning(datetime.now(UTC), timedelta(days=1))
+    impostor = tmp_path / "ca.crt"
+    impostor.write_bytes(make_authority(make_key(), subject, validity).public_bytes(Encoding.PEM))
+    (problem,) = problems(pki, cacert=impostor)
     assert "alice.crt: not issued by the authority of" in problem
 
 
