@@ -122,7 +122,8 @@ class Attachment:
             status = await self._tasks.thread(recovery.declare_lost, directory)
         except (FileNotFoundError, StateError) as error:
             _log.error("job record unreadable", extra={"job": entry.id, "reason": str(error)})
-            status = replace(entry.status, state=JobState.LOST, reason=f"its record cannot be used: {error}")
+            why = error.strerror if isinstance(error, OSError) else error  # not where the server keeps its state
+            status = replace(entry.status, state=JobState.LOST, reason=f"its record cannot be used: {why}")
         if status is None:
             return False
         entry.extent = await self._tasks.thread(recovery.extent_of, directory, status)

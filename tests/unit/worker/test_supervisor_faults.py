@@ -160,6 +160,16 @@ async def test_a_reader_for_whom_there_is_no_descriptor_is_told_to_try_again(sup
             await anext(pieces)
 
 
+async def test_a_job_whose_directory_was_deleted_is_lost_and_does_not_say_where_it_was(supervisor: Supervisor) -> None:
+    job = await supervisor.start("sleep", ["60"])
+    directory = supervisor._state.job(job)
+    shim = holder_of_lock(directory / "spec.json")
+    assert shim is not None
+    shutil.rmtree(directory)
+    os.kill(shim, signal.SIGKILL)
+    assert (await supervisor.wait(job)).reason == "its record cannot be used: No such file or directory"
+
+
 async def test_that_a_shim_is_mute_is_logged_once_however_often_it_is_asked(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
