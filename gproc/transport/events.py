@@ -13,7 +13,15 @@ import time
 from collections.abc import Callable
 
 from grpclib.protocol import AbstractHandler, EventsProcessor, Stream
-from h2.events import DataReceived, Event, PingAckReceived, RequestReceived, StreamReset, WindowUpdated
+from h2.events import (
+    DataReceived,
+    Event,
+    PingAckReceived,
+    RemoteSettingsChanged,
+    RequestReceived,
+    StreamReset,
+    WindowUpdated,
+)
 
 from gproc.transport.connection import GuardedConnection
 from gproc.transport.streams import ConnectionLost, GuardedStream
@@ -77,6 +85,11 @@ class GuardedEvents(EventsProcessor):
             return
         for stream in sorted(self.streams.values(), key=lambda stream: stream.waiting_since or 0.0):
             stream.window_updated.set()
+
+    def process_remote_settings_changed(self, event: RemoteSettingsChanged) -> None:
+        """Wake those who wait for room, or to open a stream: the peer may allow more of both."""
+        super().process_remote_settings_changed(event)
+        self.connection.stream_close_waiter.set()
 
     def process_stream_reset(self, event: StreamReset) -> None:
         """End a stream, and count it if it was our peer's fault without being its wish."""

@@ -40,6 +40,8 @@ __all__ = ["GuardedProtocol"]
 
 END_HEADERS = 0x4
 _MOST_REMEMBERED = 4096  # what every peer allows from the first
+_STREAMS_AT_FIRST = 100
+"""What a peer may be asked at a time until it says how much: no less than that is recommended (RFC 9113, 6.5.2)."""
 _GOAWAY = Struct(">LL")
 
 
@@ -272,6 +274,9 @@ class GuardedProtocol(asyncio.BufferedProtocol):
                 SettingCodes.MAX_FRAME_SIZE: limits.frame_size,
                 SettingCodes.MAX_HEADER_LIST_SIZE: h2.DEFAULT_MAX_HEADER_LIST_SIZE,
             },
+        )
+        h2.remote_settings = Settings(
+            client=self.is_server, initial_values={SettingCodes.MAX_CONCURRENT_STREAMS: _STREAMS_AT_FIRST}
         )
         h2.max_inbound_frame_size = limits.frame_size
         h2.initiate_connection()

@@ -202,6 +202,18 @@ async def test_requests_that_wait_for_their_turn_get_it(serve: Any, until: Until
         assert await asyncio.gather(*calls) == [b"done"] * 5
 
 
+async def test_as_many_requests_run_as_the_server_allows_though_it_says_so_after_they_were_made(
+    serve: Any, until: Until
+) -> None:
+    serving = await serve(limits=TransportLimits(streams=150))
+    async with serving.stub() as stub, asyncio.timeout(10):
+        await stub.hang.channel.__connect__()  # else all wait for it, and hear the limit with it
+        calls = [asyncio.create_task(stub.hang(b"x")) for _ in range(400)]
+        await until(lambda: serving.service.heard == 150)
+        serving.service.go_on.set()
+        assert await asyncio.gather(*calls) == [b"done"] * 400
+
+
 async def test_readers_of_a_connection_whose_window_is_small_take_turns(serve: Any, output: bytes) -> None:
     serving = await serve()
     serving.service.output = output
