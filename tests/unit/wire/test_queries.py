@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from signal import Signals
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 from gproc_support.messages import message_of
 
 from gproc.errors import InvalidArgument
-from gproc.model import JobState, ListQuery
+from gproc.model import JobState, ListQuery, OutputRange
 from gproc.wire import (
     RequestCodec,
     SignalQuery,
@@ -20,7 +20,14 @@ from gproc.wire import (
     stop_from_message,
     watch_from_message,
 )
-from gproc.wire.requests import id_to_bytes, list_query_to_bytes, signal_to_bytes, stop_to_bytes, watch_to_bytes
+from gproc.wire.requests import (
+    id_to_bytes,
+    list_query_to_bytes,
+    output_range_to_bytes,
+    signal_to_bytes,
+    stop_to_bytes,
+    watch_to_bytes,
+)
 
 ID = "0123456789abcdefghjkmnpqrstvwxyz0123"
 HOSTILE = ["", "x", "../../etc/passwd", "%2e" * 12, ID + "\0", ID.upper(), "a" * 100_000]
@@ -114,3 +121,9 @@ def test_an_id_to_watch_that_is_none_is_refused_on_both_sides(text: str) -> None
         watch_from_message(messages.WatchRequest(ids=[ID, text]))
     with pytest.raises(InvalidArgument, match=r"^ids: "):
         watch_to_bytes([text])
+
+
+def test_a_time_without_a_zone_is_local_time() -> None:
+    local = datetime(2026, 7, 1, 12, 0)  # noqa: DTZ001 - that is what is tested
+    without, within = (output_range_to_bytes((ID, OutputRange(since=time))) for time in (local, local.astimezone(UTC)))
+    assert without == within
