@@ -80,7 +80,7 @@ class JsonFormatter(logging.Formatter):
         document: dict[str, object] = {"time": _time(record), "level": record.levelname.lower(), "event": event}
         for key, value in fields.items():
             if value not in _ABSENT:
-                document[key] = value if isinstance(value, (int, float, bool)) else escape(str(value))
+                document[key] = value if isinstance(value, (int, float)) else escape(str(value))
         return json.dumps(document)
 
 

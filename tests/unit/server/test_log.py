@@ -39,6 +39,11 @@ def test_fields_that_a_lower_layer_attached_are_shown_the_same_way() -> None:
     assert line.endswith(' warning connection_refused peer="[::1]:7" left_out=0')
 
 
+def test_what_a_lower_layer_says_is_the_event_of_the_fields_that_come_with_it() -> None:
+    line = LogfmtFormatter().format(record(logging.WARNING, "job not reached", job="01k", reason="mute"))
+    assert line.endswith(" warning job_not_reached job=01k reason=mute")
+
+
 def test_a_line_of_a_library_becomes_a_field() -> None:
     assert (
         LogfmtFormatter()
@@ -96,20 +101,33 @@ def test_json_lines_are_json(fields: dict[str, object]) -> None:
     }
 
 
-def test_logging_goes_to_the_stream_only_inside_the_block() -> None:
+def test_in_json_numbers_stay_numbers_and_texts_are_cut_and_escaped_as_in_lines() -> None:
+    numbers = {"exit_code": 0, "rate": 0.5, "tls": True}
+    line = JsonFormatter().format(record(fields={**numbers, "command": "\x1b" + "x" * 1000}))
+    document = json.loads(line)
+    assert {name: document[name] for name in numbers} == numbers
+    assert document["command"] == r"\x1b" + "x" * 199 + "…"
+
+
+def test_logging_goes_to_the_stream_only_inside_the_block(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)
+    caplog.set_level(logging.CRITICAL, "gproc")
     stream, log = io.StringIO(), EventLog(logging.getLogger("gproc.server"))
     with logging_to(stream):
         log.info("server_started", addr="localhost:1")
         log.warning("odd")
         log.error("bad")
         logging.getLogger("other").info("not worth a line")
+        logging.getLogger("other").warning("worth one")
     log.error("outside")
 
     assert [line.split()[1:3] for line in stream.getvalue().splitlines()] == [
         ["info", "server_started"],
         ["warning", "odd"],
         ["error", "bad"],
+        ["warning", "message"],
     ]
+    assert [logging.getLogger(name).level for name in ("root", "gproc")] == [logging.ERROR, logging.CRITICAL]
 
 
 def test_a_pipe_that_nobody_reads_holds_up_nobody_and_is_told_later_how_much_it_missed() -> None:
@@ -122,9 +140,15 @@ def test_a_pipe_that_nobody_reads_holds_up_nobody_and_is_told_later_how_much_it_
         os.set_blocking(reader, False)
         before = theirs.read().splitlines()
         log.info("job_ended")
+        log.info("server_stopped")
         after = theirs.read().splitlines()
 
-    assert [line.split(" ", 2)[2] for line in after] == [f"log_lines_dropped count={1000 - len(before)}", "job_ended"]
+    missed = 1000 - len(before)
+    assert [line.split(" ", 2)[2] for line in after] == [
+        f"log_lines_dropped count={missed}",
+        "job_ended",
+        "server_stopped",
+    ]
     assert {line.split()[2] for line in before} == {"job_started"}
 
 
