@@ -70,6 +70,14 @@ def test_what_was_never_a_record_is_torn(data: bytes) -> None:
         decode(data)
 
 
+@pytest.mark.parametrize(
+    ("body", "problem"), [(b"[]", "not an object"), (b"1", "not an object"), (b"{", "not JSON"), (b"\xff", "not JSON")]
+)
+def test_a_whole_record_of_no_document_is_torn(body: bytes, problem: str) -> None:
+    with pytest.raises(TornRecordError, match=problem):
+        decode(b'{"gproc":1,"crc32":"%08x","record":%s}\n' % (crc32(body), body))
+
+
 def test_a_record_on_disk_is_private_and_replaced_in_one_step(dir_fd: int, tmp_path: Path) -> None:
     write_record("r.json", {"n": 1}, dir_fd=dir_fd)
     before = os.open(tmp_path / "r.json", os.O_RDONLY)
