@@ -296,6 +296,17 @@ async def test_h15_a_connection_that_asks_for_nothing_is_closed(serve: Any, line
     assert lines() == ["connection aborted: no request came after the handshake"]
 
 
+async def test_h15_a_connection_that_was_used_or_is_in_use_is_not_taken_for_one_that_is_not(serve: Any) -> None:
+    limits = TransportLimits(first_request_timeout=0.2, idle_timeout=0.2, keepalive_time=0.3)
+    serving = await serve(limits=limits)
+    async with serving.peer() as peer:
+        await peer.send(peer.headers(1, "/test.Service/Hang"), peer.message(1, b"x"))
+        await peer.read_until(PingFrame)  # by now the times for a first request, and for none, are long over
+        serving.service.go_on.set()
+        assert (await peer.read_status(1))["grpc-status"] == OK
+        assert not [frame for frame in peer.received if isinstance(frame, GoAwayFrame)]
+
+
 async def test_h15_an_idle_connection_is_told_to_go(serve: Any) -> None:
     serving = await serve(limits=TransportLimits(idle_timeout=0.1))
     async with serving.peer() as peer:
