@@ -24,7 +24,7 @@
     └── CertificateError            INVALID_ARGUMENT       125   a certificate or key cannot be made or used
 
 Each class names its gRPC status (as a word: only `gproc.wire` knows gRPC) and the exit code of the command line.
-Each message says what failed, which thing it was, and what to do now.
+Each message says what failed, which thing it was, and, behind a semicolon, what to do now.
 """
 
 from __future__ import annotations
@@ -52,7 +52,14 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "split_advice",
 ]
+
+
+def split_advice(text: str) -> tuple[str, str]:
+    """Return what a message says, and what it advises people to do: what follows its first semicolon, or nothing."""
+    problem, _, advice = text.partition("; ")
+    return problem, advice
 
 
 class GprocError(Exception):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gproc.errors import CertificateRefused, ConfigError, GprocError, Unauthenticated
+from gproc.errors import CertificateRefused, ConfigError, GprocError, Unauthenticated, split_advice
 
 if TYPE_CHECKING:
     from gproc.config import Settings
@@ -72,7 +72,7 @@ def _settings(settings: Settings) -> Iterator[Check]:
     for name in ("addr", "cacert", "cert", "key"):
         setting = settings.get(name)
         if setting is None:
-            problem, _, advice = settings.lack_of(name).partition("; ")
+            problem, advice = split_advice(settings.lack_of(name))
             yield _bad(name, problem, advice)
         else:
             yield _good(name, f"{setting.value} (from {setting.source})")
@@ -93,7 +93,7 @@ def _certificates(settings: Settings) -> Iterator[Check]:
     cacert, cert, key = (settings.require(name) for name in ("cacert", "cert", "key"))
     problems = diagnose(cacert=cacert, cert=cert, key=key)
     for problem in problems:
-        what, _, advice = problem.partition("; ")
+        what, advice = split_advice(problem)
         yield _bad("certificate", what, advice or "issue a new one: gproc certs client DIR NAME")
     if problems:
         return
@@ -118,7 +118,7 @@ def _network(settings: Settings) -> Iterator[Check]:
     try:
         host, port = address = parse_address(settings.require("addr"))
     except ConfigError as error:
-        problem, _, advice = str(error).partition("; ")
+        problem, advice = split_advice(str(error))
         yield _bad("address", problem, advice)
         return
     try:
@@ -198,7 +198,7 @@ def _request(settings: Settings) -> Iterator[Check]:
         newest = asyncio.run(_newest_job(settings))
     except GprocError as error:
         name = "identity" if isinstance(error, CertificateRefused | Unauthenticated) else "request"
-        problem, _, advice = str(error).partition("; ")
+        problem, advice = split_advice(str(error))
         if isinstance(error, CertificateRefused):
             advice = _refusal_advice(problem)
         yield _bad(name, problem, advice or "the server's log, on its standard error, says more")
@@ -224,7 +224,7 @@ def _refusal_advice(problem: str) -> str:
 
 async def _newest_job(settings: Settings) -> datetime | None:
     from gproc.cli.session import make_client
-    from gproc.client import ListQuery
+    from gproc.model import ListQuery
 
     async with make_client(settings, timeout=_PATIENCE) as client:
         await client.connect()

@@ -63,8 +63,7 @@ def _give_up(_signum: int, _frame: object) -> None:
 async def _ask(ctx: click.Context, incomplete: str, is_final: bool | None) -> list[JobStatus]:
     from gproc.cli.loop import abandon_lookups
     from gproc.cli.session import make_client, settings_of
-    from gproc.client import ListQuery
-    from gproc.model import LIVE_STATES, JobState
+    from gproc.model import LIVE_STATES, JobState, ListQuery
 
     abandon_lookups()
     states = {None: frozenset[JobState](), False: LIVE_STATES, True: frozenset(JobState) - LIVE_STATES}[is_final]

@@ -6,10 +6,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from gproc.errors import split_advice
+
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import Console
 
 __all__ = [
+    "being_mended",
     "can_redraw",
     "error_line",
     "has_colour",
@@ -18,6 +23,7 @@ __all__ = [
     "note",
     "paint",
     "show_place",
+    "utc_now",
     "wrote",
 ]
 
@@ -44,6 +50,13 @@ def can_redraw(stream: TextIO) -> bool:
 def has_colour(stream: TextIO) -> bool:
     """Whether *stream* may be given colours: a terminal that can, and a person who did not say NO_COLOR."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def utc_now() -> datetime:
+    """Return this moment: for those who print; what makes things to be printed is told."""
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC)
 
 
 def make_console(stream: TextIO | None = None) -> Console:
@@ -81,6 +94,11 @@ def wrote(fd: int, data: bytes | memoryview) -> None:
 def note(text: str) -> None:
     """Say something to people: one line on stderr. Nobody may be listening."""
     _say(f"{paint('gproc:', '36')} {_one_line(text)}\n")
+
+
+def being_mended(error: Exception, how: str = "connecting again, no output is lost") -> str:
+    """Return what *error* says, and *how* it is being mended, instead of what people might do about it."""
+    return f"{split_advice(str(error))[0]}; {how}"
 
 
 def error_line(text: str) -> None:

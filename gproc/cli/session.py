@@ -96,7 +96,7 @@ async def resolve_ids(client: Client, texts: Sequence[str]) -> list[JobId]:
 
 
 async def _first_few(client: Client, **filters: Any) -> list[JobStatus]:
-    from gproc.client import ListQuery
+    from gproc.model import ListQuery
 
     page = await client.page(ListQuery(page_size=_SHOWN_CANDIDATES + 1, **filters))
     return list(page.jobs)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gproc.cli.console import is_terminal, make_console
+from gproc.cli.console import is_terminal, make_console, utc_now
 from gproc.cli.render import jobs as render
 from gproc.model import JobStatus
 from gproc.model.document import Document, status_to_document
@@ -23,9 +23,9 @@ def show_job(job: JobStatus, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(render.json_text(status_to_document(job)))
     elif is_terminal(sys.stdout):
-        make_console().print(render.job_card(job, now=render.utc_now()))
+        make_console().print(render.job_card(job, now=utc_now()))
     else:
-        lines = render.card_lines(job, now=render.utc_now())
+        lines = render.card_lines(job, now=utc_now())
         width = max(len(name) for name, _ in lines)
         sys.stdout.write("".join(f"{name:<{width}}  {text}\n" for name, text in lines))
 
@@ -47,10 +47,10 @@ def show_choice(jobs: Sequence[JobStatus]) -> None:
 
 def _show_table(jobs: Sequence[JobStatus], stream: TextIO) -> None:
     if not is_terminal(stream):
-        stream.write(render.plain_table(jobs, now=render.utc_now()))
+        stream.write(render.plain_table(jobs, now=utc_now()))
     elif jobs:
         console = make_console(stream)
-        console.print(render.job_table(jobs, now=render.utc_now(), width=console.width))
+        console.print(render.job_table(jobs, now=utc_now(), width=console.width))
 
 
 def show_outcomes(jobs: Sequence[JobStatus], done: Outcomes[Any], *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gproc.cli.command import DIRECTORY_PATH, JSON_OPTION, Group
-from gproc.cli.console import is_terminal, make_console, note
+from gproc.cli.console import is_terminal, make_console, note, utc_now
 
 if TYPE_CHECKING:
     from gproc.certs import IssuedCertificate
@@ -99,7 +99,7 @@ def list_issued(directory: Path, as_json: bool) -> int:
     """List what was issued, and when it expires."""
     from gproc.certs import Authority
     from gproc.cli.render import certs as render
-    from gproc.cli.render.jobs import json_text, utc_now
+    from gproc.cli.render.jobs import json_text
 
     issued, now = Authority.open(directory).list(), utc_now()
     if as_json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gproc.cli.command import Command
-from gproc.cli.console import has_colour, is_terminal, note
+from gproc.cli.console import has_colour, is_terminal, note, utc_now
 from gproc.cli.loop import run_async
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _shown(program: str, args: list[str]) -> str:
 
 
 def _ending(status: JobStatus) -> str:
-    from gproc.cli.render.jobs import duration_of, outcome, utc_now
+    from gproc.cli.render.jobs import duration_of, outcome
     from gproc.model.units import format_duration, format_size
 
     duration = duration_of(status, now=utc_now())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gproc.cli.command import Command, complete_job_ids
-from gproc.cli.console import can_redraw, make_console, note
+from gproc.cli.console import can_redraw, make_console, note, utc_now
 from gproc.cli.session import resolve_ids, with_client
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ async def _watch(client: Client, jobs: Sequence[str], *, in_panes: bool) -> int:
     if not first:
         note("no job is running; `gproc list` shows those that have ended")
         return 0
-    from gproc.cli.render.jobs import utc_now
-
     began = utc_now()
     ended = await (_in_panes if in_panes else _as_lines)(client, first, with_new_ones=not jobs)
     _sum_up(ended, utc_now() - began, with_table=in_panes)
@@ -79,7 +77,7 @@ async def _as_lines(client: Client, first: Sequence[JobStatus], *, with_new_ones
 
 
 def _sum_up(jobs: Sequence[JobStatus], took: timedelta, *, with_table: bool) -> None:
-    from gproc.cli.render.jobs import job_table, utc_now
+    from gproc.cli.render.jobs import job_table
     from gproc.cli.render.panes import summary_text
 
     console = make_console(sys.stderr)

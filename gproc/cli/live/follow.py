@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
-from gproc.cli.console import is_terminal, note
+from gproc.cli.console import being_mended, is_terminal, note
 from gproc.cli.live.sink import Sink
 from gproc.cli.live.transform import Safe, Stamped, Transform, as_it_is
 from gproc.model import Chunk, Gap, JobStatus, Stream
@@ -129,8 +129,7 @@ class _Outage:
     def begins(self, error: GprocError, _pause: float) -> None:
         if not self._is_told:
             self._is_told = True
-            # What follows the semicolon is advice for people, and the client is following it by itself.
-            note(f"{str(error).partition('; ')[0]}; connecting again, no output is lost")
+            note(being_mended(error))
 
     def ends(self) -> None:
         if self._is_told:

@@ -12,7 +12,7 @@ from gproc.cli.console import is_terminal, note
 from gproc.cli.job_options import limit_name
 from gproc.cli.live.follow import Place, copy_output
 from gproc.cli.live.interrupts import Interrupts
-from gproc.errors import CommandNotFound, DeadlineExceeded, InvalidArgument, JobNotFound, Unavailable
+from gproc.errors import CommandNotFound, DeadlineExceeded, InvalidArgument, JobNotFound, Unavailable, split_advice
 from gproc.model import JobState
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ async def submit(client: Client, request: JobRequest) -> Job:
         if " " not in request.command:
             raise
         hint = "write its words apart, without quotes around all of them, or give a line to a shell: sh -c 'LINE'"
-        raise CommandNotFound(f"{error.args[0].partition('; ')[0]}; {hint}", error.errno) from error
+        raise CommandNotFound(f"{split_advice(error.args[0])[0]}; {hint}", error.errno) from error
     except (asyncio.CancelledError, DeadlineExceeded, Unavailable):
         if client.may_have_asked:
             note("there was no answer; whether the job was started is shown by: gproc list --running")

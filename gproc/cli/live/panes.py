@@ -11,10 +11,10 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 
-from gproc.cli.console import note
+from gproc.cli.console import note, utc_now
 from gproc.cli.live.screen import Screen
 from gproc.cli.render.escape import visible
-from gproc.cli.render.jobs import short_ids, utc_now
+from gproc.cli.render.jobs import short_ids
 from gproc.cli.render.panes import Pane, draw_panes
 from gproc.model import Chunk, Gap, JobId, JobStatus
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from gproc.cli.console import is_terminal, note
+from gproc.cli.console import being_mended, is_terminal, note
 from gproc.errors import GprocError
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class Waiting:
         """Tell of a break, once for all jobs and attempts."""
         now = time.monotonic()
         if now - self._last_break > _NEW_OUTAGE_SECONDS:
-            # What follows the semicolon is advice for people, and the client is following it by itself.
-            note(f"{str(error).partition('; ')[0]}; {self._broken}")
+            note(being_mended(error, self._broken))
         self._last_break = now
 
     async def tell(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol
 
+from gproc.cli.console import being_mended
 from gproc.errors import GprocError
 from gproc.model import Chunk, Gap, JobId, JobStatus
 
@@ -46,7 +47,7 @@ class _Outage:
     def begins(self, error: GprocError, pause: float) -> None:
         self._all_asked_at = max(self._all_asked_at, time.monotonic() + pause)
         if self._looking is None or self._looking.done():
-            self._show.say(f"{str(error).partition('; ')[0]}; connecting again, no output is lost")
+            self._show.say(being_mended(error))
             self._looking = self._group.create_task(self._look())
 
     async def _look(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -278,8 +278,3 @@ def job_card(job: JobStatus, *, now: datetime) -> Any:
 
 def _border(job: JobStatus) -> str:
     return outcome_style(job).removeprefix("bold ") or "bright_black"
-
-
-def utc_now() -> datetime:
-    """Return this moment: for the edges that draw; everything above is told."""
-    return datetime.now(UTC)
