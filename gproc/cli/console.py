@@ -6,8 +6,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from gproc.errors import split_advice
-
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -98,6 +96,8 @@ def note(text: str) -> None:
 
 def being_mended(error: Exception, how: str = "connecting again, no output is lost") -> str:
     """Return what *error* says, and *how* it is being mended, instead of what people might do about it."""
+    from gproc.errors import split_advice
+
     return f"{split_advice(str(error))[0]}; {how}"
 
 
