@@ -125,8 +125,6 @@ class ServerCall(Stream[RequestT, ReplyT], Generic[RequestT, ReplyT]):
         """Return the next message; None at the end of a stream of requests. Raises `GRPCError`."""
         try:
             message = await super().recv_message()
-        except (asyncio.CancelledError, GRPCError):
-            raise
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, EOFError) as error:
             raise GRPCError(Status.INVALID_ARGUMENT, "request: not a message of the right type") from error
         if message is None and not self._cardinality.client_streaming:
