@@ -228,6 +228,8 @@ async def test_h8_h9_every_malformed_request_is_answered(serve: Any, fields: dic
         await peer.send(peer.headers(1, **fields))
         assert (await peer.read_status(1))["grpc-status"] == status
         await peer.read_until(RstStreamFrame, 1)
+        (connection,) = serving.server.connections
+        assert connection.idle_since is not None  # nothing is kept of a request that was refused
         await peer.send(peer.headers(3), peer.message(3, b"x"))
         assert (await peer.read_status(3))["grpc-status"] == OK
 
