@@ -118,6 +118,14 @@ def test_moments_outside_the_calendar_are_refused(seconds: int, is_good: bool) -
         assert refused(data, messages.GetOutputRequest).startswith(f"since: {seconds} s and 0 ns are out of range")
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_duration_of_more_than_ten_thousand_years_is_refused(sign: int) -> None:
+    longest, longer = (bytes(Duration(seconds=sign * seconds)) for seconds in (315_576_000_000, 315_576_000_001))
+    data = b"\x42" + bytes((len(longest),)) + longest
+    assert scan(data, REQUEST, BOUNDS) is data
+    assert "s and 0 ns are out of range" in refused(b"\x42" + bytes((len(longer),)) + longer)
+
+
 @pytest.mark.parametrize(("nanos", "is_good"), [(0, True), (1, False), (999, False), (-1, False), (1000, True)])
 def test_a_duration_that_would_become_none_is_refused(nanos: int, is_good: bool) -> None:
     duration = bytes(Duration(nanos=nanos))
@@ -173,6 +181,12 @@ def test_a_message_of_just_as_many_elements_as_it_may_have_is_taken() -> None:
     data = b"\x12\x00" * BOUNDS.elements
     assert scan(data, REQUEST, BOUNDS) is data
     assert refused(data + b"\x12\x00").startswith("args: the message has more than 12000 elements")
+
+
+def test_a_variable_counts_for_as_many_arguments_as_it_costs() -> None:
+    variables = b"\x1a\x06\x0a\x01k\x12\x01v" * (BOUNDS.elements // 16)
+    assert scan(variables, REQUEST, BOUNDS) is variables
+    assert refused(variables + b"\x12\x01a").startswith("args: the message has more than 12000 elements")
 
 
 def test_as_many_arguments_as_a_job_may_have_are_taken() -> None:
