@@ -108,13 +108,16 @@ async def test_an_owner_far_beyond_his_cap_does_not_take_the_places_of_others(se
             assert await bob.echo(b"2") == b"2"
 
 
-async def test_one_connection_too_many_is_closed_and_there_is_room_again(serve: Any, until: Until) -> None:
+async def test_one_connection_too_many_is_closed_and_there_is_room_again(
+    serve: Any, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
     serving = await serve(limits=TransportLimits(connections=1))
     async with serving.stub() as one:
         assert await one.echo(b"1") == b"1"
         async with serving.stub() as two:
             with pytest.raises((StreamTerminatedError, OSError)):
                 await two.echo(b"2")
+    assert "connection refused: 1 connections are open" in caplog.messages  # before any handshake
     await until(lambda: not serving.server.connections)
     async with serving.stub() as three:
         assert await three.echo(b"3") == b"3"
