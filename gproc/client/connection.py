@@ -123,7 +123,7 @@ class Connection:
             raise RuntimeError("this client belongs to another event loop; make one for each")
         was_up_since, self.up_since = self.up_since, None
         # Here, too, for whoever waits until another call has dialled in vain.
-        limit = LIMITS.connect_timeout if seconds is None else min(seconds, LIMITS.connect_timeout)
+        limit = LIMITS.connect_timeout if seconds is None else max(0.0, min(seconds, LIMITS.connect_timeout))
         try:
             async with asyncio.timeout(limit):
                 protocol = await self._channel.dial()

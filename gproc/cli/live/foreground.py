@@ -12,7 +12,7 @@ from gproc.cli.console import is_terminal, note
 from gproc.cli.job_options import limit_name
 from gproc.cli.live.follow import Place, copy_output
 from gproc.cli.live.interrupts import Interrupts
-from gproc.errors import CommandNotFound, DeadlineExceeded, InvalidArgument, JobNotFound, Unavailable, split_advice
+from gproc.errors import CommandNotFound, DeadlineExceeded, JobNotFound, Unavailable, split_advice
 from gproc.model import JobState
 
 if TYPE_CHECKING:
@@ -22,14 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["listen", "submit"]
 
 _UNKNOWN = 125
-_LONGEST_SHOWN = 80
 
 
 async def submit(client: Client, request: JobRequest) -> Job:
-    """Start the job, and tell which of its limits do not hold.
-
-    Raises `InvalidArgument` if its request id was used before for something else: the job of then is not this one.
-    """
+    """Start the job, and tell which of its limits do not hold."""
     try:
         job = await client.submit(request)
     except CommandNotFound as error:
@@ -41,25 +37,11 @@ async def submit(client: Client, request: JobRequest) -> Job:
         if client.may_have_asked:
             note("there was no answer; whether the job was started is shown by: gproc list --running")
         raise
-    if job.status is not None and request.request_id:
-        _check_is_what_was_asked_for(job.status, request)
     for name, how in sorted(job.status.limits.items() if job.status else ()):
         held, _, why = how.partition(": ")
         if held == "unavailable":
             note(f"{limit_name(name)} does not hold" + (f": {why}" if why else ""))
     return job
-
-
-def _check_is_what_was_asked_for(status: JobStatus, request: JobRequest) -> None:
-    if (status.command, status.args) == (request.command, request.args):
-        return
-    from gproc.cli.render.jobs import command_line
-
-    raise InvalidArgument(
-        "request_id",
-        f"{request.request_id!r} was used before, for `{command_line(status, longest=_LONGEST_SHOWN)}` "
-        f"(job {status.id}); nothing was started; use another",
-    )
 
 
 async def listen(job: Job, *, with_interrupts: bool) -> int:
