@@ -96,6 +96,6 @@ def format_size(count: int) -> str:
     size = float(count)
     for unit in ("KiB", "MiB", "GiB"):
         size /= 1024
-        if size < 1024:
+        if size < 1023.95:  # else one decimal would make it 1024.0
             return f"{size:.1f} {unit}"
     return f"{size / 1024:.1f} TiB"
