@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from gproc_support.processes import is_living
 from gproc_support.supervision import output_of
 
 from gproc.errors import InternalError, InvalidArgument, JobNotFound, Unavailable
@@ -163,11 +164,13 @@ async def test_a_reader_for_whom_there_is_no_descriptor_is_told_to_try_again(sup
 async def test_a_job_whose_directory_was_deleted_is_lost_and_does_not_say_where_it_was(supervisor: Supervisor) -> None:
     job = await supervisor.start("sleep", ["60"])
     directory = supervisor._state.job(job)
-    shim = holder_of_lock(directory / "spec.json")
+    shim, program = holder_of_lock(directory / "spec.json"), supervisor.status(job).pid
     assert shim is not None
+    assert program is not None
     shutil.rmtree(directory)
     os.kill(shim, signal.SIGKILL)
     assert (await supervisor.wait(job)).reason == "its record cannot be used: No such file or directory"
+    await until(lambda: not is_living(program))  # the spawner sees to that, as long as there is one
 
 
 async def test_that_a_shim_is_mute_is_logged_once_however_often_it_is_asked(
