@@ -65,6 +65,8 @@ def test_what_an_allow_list_names_may_run(command: str, cwd: str) -> None:
         ("../../usr/bin/sort", "/tmp/link"),
         ("usr/bin/sort", "/tmp/link/../.."),
         ("/usr/bin/deeper/sort", ""),
+        ("/usr/sbin/sort", ""),
+        ("/tmp/bin/sort", ""),
     ],
 )
 def test_what_an_allow_list_does_not_name_may_not_run(command: str, cwd: str) -> None:
