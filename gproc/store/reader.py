@@ -47,6 +47,7 @@ class OutputCursor:
     def __init__(self, *, dir_fd: int, streams: frozenset[Stream] = frozenset(Stream)) -> None:
         self.offset = 0
         self._open = False
+        self._is_abandoned = False
         self._wanted = frozenset(_KINDS[stream] for stream in streams)
         self._output_fd = _open(dir_fd, "output")
         try:
@@ -72,12 +73,16 @@ class OutputCursor:
             os.close(self._output_fd)
             os.close(self._index_fd)
 
+    def abandon(self) -> None:
+        """Have a `seek` that is going on in another thread end soon; who does so forgets the cursor, and it closes."""
+        self._is_abandoned = True
+
     def __del__(self) -> None:
         # One that was opened in a thread for somebody who was cancelled meanwhile has no other owner.
         self.close()
 
     def seek(self, wanted: OutputRange, extent: Extent) -> None:
-        """Go to where *wanted* begins in what there is now."""
+        """Go to where *wanted* begins in what there is now. Lines are looked for from the end, as far as it takes."""
         self.offset = wanted.offset
         if wanted.since is not None:
             self.offset = max(self.offset, self._offset_at(wanted.since, extent))
@@ -173,8 +178,8 @@ class OutputCursor:
 
     def _backwards(self, extent: Extent) -> Iterator[tuple[int, bytes]]:
         """Yield the wanted pieces from the last to the first, as (offset, bytes)."""
-        number = self._index.count() - 1
         end = extent.kept
+        number = self._index.find_offset(end - 1)
         while number >= 0 and end > 0:
             record = self._index.record(number)
             number -= 1
@@ -182,6 +187,8 @@ class OutputCursor:
                 continue
             if record.kind in self._wanted:
                 for start in range(end - _SCAN_BYTES, record.offset - _SCAN_BYTES, -_SCAN_BYTES):
+                    if self._is_abandoned:
+                        return
                     begin = max(start, record.offset)
                     yield begin, os.pread(self._output_fd, min(start + _SCAN_BYTES, end) - begin, begin)
             end = record.offset

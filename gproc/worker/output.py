@@ -62,8 +62,16 @@ async def _opened_cursor(entry: Entry, directory: Path, wanted: OutputRange, tas
     is_new = created_at is not None and datetime.now(UTC) - created_at < _NEW
     if is_new and wanted.tail_lines is None and wanted.since is None:
         # The files of a new job are in memory, and a thread takes longer to wake than they take to open.
-        return _open_cursor(entry, directory, wanted)
-    return await tasks.thread(_open_cursor, entry, directory, wanted)
+        return _cursor_at(entry, directory, wanted)
+    if wanted.tail_lines is None:
+        return await tasks.thread(_cursor_at, entry, directory, wanted)
+    cursor = await tasks.thread(_open_cursor, entry, directory, wanted)
+    try:
+        await tasks.search(_seek, entry, cursor, wanted)
+    except BaseException:
+        cursor.abandon()  # it may still be read from, so it is not closed
+        raise
+    return cursor
 
 
 async def _read(entry: Entry, cursor: OutputCursor, extent: Extent, tasks: Tasks, at_most: int) -> Chunk | Gap | None:
@@ -74,6 +82,16 @@ async def _read(entry: Entry, cursor: OutputCursor, extent: Extent, tasks: Tasks
             return await tasks.thread(partial(cursor.read, extent, at_most=at_most))
     except OSError as error:
         raise _read_error(entry, error) from error
+
+
+def _cursor_at(entry: Entry, directory: Path, wanted: OutputRange) -> OutputCursor:
+    cursor = _open_cursor(entry, directory, wanted)
+    try:
+        _seek(entry, cursor, wanted)
+    except BaseException:
+        cursor.close()
+        raise
+    return cursor
 
 
 def _open_cursor(entry: Entry, directory: Path, wanted: OutputRange) -> OutputCursor:
@@ -87,12 +105,14 @@ def _open_cursor(entry: Entry, directory: Path, wanted: OutputRange) -> OutputCu
         raise OffsetOutOfRange(
             f"offset {wanted.offset}: job {entry.id} is finished and wrote {entry.extent.end} bytes of output"
         )
+    return cursor
+
+
+def _seek(entry: Entry, cursor: OutputCursor, wanted: OutputRange) -> None:
     try:
         cursor.seek(wanted, entry.extent)
     except OSError as error:
-        cursor.close()
         raise _read_error(entry, error) from error
-    return cursor
 
 
 def _read_error(entry: Entry, error: OSError) -> GprocError:

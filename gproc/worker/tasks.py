@@ -21,6 +21,7 @@ class Tasks:
         self.is_closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="gproc")
+        self._searching = asyncio.Lock()
 
     def own(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """Run *work* as a task that is cancelled, and waited for, by `close`."""
@@ -32,6 +33,11 @@ class Tasks:
     async def thread(self, work: Callable[..., Result], *args: Any) -> Result:
         """Return what *work* does in a thread, where it may wait for the disk. Cancelling does not stop it."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    async def search(self, work: Callable[..., Result], *args: Any) -> Result:
+        """Do what `thread` does with *work* that may take long: one at a time, so that threads are left for others."""
+        async with self._searching:
+            return await self.thread(work, *args)
 
     async def close(self) -> None:
         """Cancel all tasks and wait for them, then for all threads."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -263,6 +264,19 @@ def test_records_beyond_the_bytes_that_are_there_are_not_reached(both: Output) -
     with (both.directory / "index").open("ab") as index:
         index.write(encode(IndexRecord(1000, 9 * SECOND, Kind.STDERR)))
     assert both.read()[-1] == (13, STDOUT, b"more\n")
+
+
+def test_a_search_for_the_last_lines_ends_when_it_is_abandoned(output: Output) -> None:
+    output.write(Kind.STDOUT, b"no line has ended")
+    os.truncate(output.directory / "output", 2**40)
+    cursor = output.cursor()
+    search = Thread(target=cursor.seek, args=(OutputRange(tail_lines=1), Extent(2**40, 2**40)), daemon=True)
+    search.start()
+    search.join(0.1)
+    assert search.is_alive()
+    cursor.abandon()
+    search.join(10)
+    assert not search.is_alive()
 
 
 def test_closing_twice_closes_once(both: Output) -> None:
