@@ -134,6 +134,7 @@ async def test_e1_forty_jobs_are_found_again_at_once(state_dir: Path) -> None:
 async def test_e2_a_stop_goes_on_when_the_supervisor_is_killed_in_its_grace(state_dir: Path, mark: str) -> None:
     async with keeper(state_dir) as victim:
         started = await victim.ask(start=["sh", "-c", TERM_IGNORED], env={"M": mark}, owner="alice")
+        await eventually((state_dir / "jobs" / started.id / "output").read_bytes)
         stopping = await victim.ask(stop=started.id, grace=0.7)
         begun = time.monotonic()
         assert stopping.state is JobState.STOPPING
