@@ -26,6 +26,7 @@ _PROGRESS = struct.Struct("<QQ")
 _SCRIPT = """
 import os, struct, sys, time
 from array import array
+from signal import SIG_BLOCK, SIG_UNBLOCK, SIGTERM, pthread_sigmask
 total, block, pause, side, code = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4], int(sys.argv[5])
 log = os.open(side, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 progress = os.open(side + '.progress', os.O_RDWR | os.O_CREAT, 0o600)
@@ -38,6 +39,7 @@ def number(values):
     return int.from_bytes(row.tobytes(), 'little')
 first, ones = number(range(words)), number([1] * words)
 done = longest = 0
+pthread_sigmask(SIG_BLOCK, [SIGTERM])
 while done < total:
     data = memoryview((first + ones * (done // 8)).to_bytes(block, 'little'))[:total - done]
     while data:
@@ -47,8 +49,10 @@ while done < total:
         done += count
         data = data[count:]
         os.pwrite(progress, struct.pack('<QQ', done, longest), 0)
+    pthread_sigmask(SIG_UNBLOCK, [SIGTERM])
     if pause:
         time.sleep(pause)
+    pthread_sigmask(SIG_BLOCK, [SIGTERM])
 os.write(log, b'wrote %d\\n' % done)
 sys.exit(code)
 """
@@ -56,7 +60,10 @@ sys.exit(code)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
-    """A job that writes `total` bytes of the pattern, `block` at a time with a pause between, and exits with `code`."""
+    """A job that writes `total` bytes of the pattern, `block` at a time with a pause between, and exits with `code`.
+
+    SIGTERM ends it between two blocks only, so that what it noted is what it wrote.
+    """
 
     total: int
     side: Path

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from gproc.client import Job
 from gproc.client.output import Output
 from gproc.errors import QuotaExceeded
 from gproc.model import JobState
@@ -39,12 +40,13 @@ async def disk_full(stage: Stage) -> Sequence[Check]:
             output = job.output()
             following = asyncio.create_task(_read(output, reading))
             for number in range(cycles):
-                before = _gaps(reading)
+                gaps, dropped = _gaps(reading), (await job.refresh()).dropped_bytes
                 disk.fill()
-                await asyncio.sleep(stage.chance.uniform(0.1, 0.5))
+                await _until_dropped(job, dropped)
+                await asyncio.sleep(stage.chance.uniform(0, 0.5))
                 disk.free()
                 freed = time.monotonic()
-                await _until_back(reading, before)
+                await _until_back(reading, gaps)
                 back.append(time.monotonic() - freed)
                 await asyncio.sleep(0.2)
                 stage.say(f"cycle {number + 1} of {cycles}: back after {back[-1]:.2f} s, {_dropped(reading)} dropped")
@@ -77,6 +79,13 @@ def _gaps(reading: Reading) -> int:
 
 def _dropped(reading: Reading) -> int:
     return sum(piece.length for piece in reading.pieces if piece.is_gap)
+
+
+async def _until_dropped(job: Job, dropped_before: int) -> None:
+    """Return when more bytes than before had to be dropped."""
+    async with asyncio.timeout(_LIMIT_SECONDS):
+        while (await job.refresh()).dropped_bytes <= dropped_before:
+            await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _until_back(reading: Reading, gaps_before: int) -> None:
