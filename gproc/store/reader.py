@@ -21,7 +21,7 @@ from gproc.store.writer import Extent
 
 __all__ = ["CHUNK_BYTES", "OutputCursor", "WouldBlockError", "stored_extent"]
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 512 * 1024
 _SCAN_BYTES = 64 * 1024
 _memory = ChunkMemory(CHUNK_BYTES)
 _STREAMS = {Kind.STDOUT: Stream.STDOUT, Kind.STDERR: Stream.STDERR}

@@ -62,7 +62,7 @@ _RECEIVING = frozenset({StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL})
 async def output_room(stream: server.Stream[Any, Any]) -> int:
     """Wait until the client takes more output; return how many bytes of it leave at once, with the message's head.
 
-    It is 256 KiB at most. A sender who reads more keeps in memory what has to wait. Ends like `send_output`.
+    It is 512 KiB at most. A sender who reads more keeps in memory what has to wait. Ends like `send_output`.
     """
     guarded = await _begun(stream)  # it may have to wait, too, and is not to keep a chunk waiting
     await guarded.give_way()

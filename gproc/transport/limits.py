@@ -96,7 +96,7 @@ def _between(name: str, value: int, least: int, most: int) -> None:
 CLIENT_LIMITS = TransportLimits(
     stream_window=16 * MIB,
     connection_window=32 * MIB,
-    frame_size=256 * KIB + 1 * KIB,
+    frame_size=512 * KIB + 1 * KIB,
     message_size=4 * MIB,
     read_size=256 * KIB,
     control_frames=1_000_000,

@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionLost", "GuardedStream"]
 
-BURST = 256 * 1024
-"""What one stream sends at once, at most."""
-_TURN = 2 * BURST
-"""What it sends before it is another's turn: half a millisecond's worth, for each turn costs a round of the loop."""
+BURST = 512 * 1024
+"""What one stream sends at once, at most, and before it is another's turn: a third of a millisecond's worth."""
 _MESSAGE_COSTS = 4 * 1024  # a small message takes as long as a few KiB of a large one
 
 
@@ -115,7 +113,7 @@ class GuardedStream(Stream):
         """Let others have their turn, if this stream has sent enough since it last did."""
         # A reader that keeps up never makes us wait, and all others would. Before a message is made, not after it was
         # sent: a thousand senders who wait for their turn would hold a thousand messages.
-        if self._unyielded >= _TURN:
+        if self._unyielded >= BURST:
             self._unyielded = 0
             await asyncio.sleep(0)
 
