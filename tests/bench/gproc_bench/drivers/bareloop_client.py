@@ -9,7 +9,7 @@ from gproc_bench.drivers.asked import Answer, serve
 from gproc_bench.drivers.counting import Arrivals
 from gproc_bench.drivers.tls import Carried, client_context
 
-MESSAGE = 256 * 1024
+MESSAGE = 512 * 1024
 
 
 def message(connection: Carried, size: int) -> memoryview:

@@ -9,7 +9,7 @@ import sys
 from gproc_bench.drivers.asked import tell
 from gproc_bench.drivers.tls import Carried, server_context
 
-MESSAGE = 256 * 1024
+MESSAGE = 512 * 1024
 
 
 def send(connection: Carried, path: str) -> None:

@@ -19,7 +19,7 @@ from gproc_bench.drivers.asked import tell
 grpc: Any = import_module("grpc")
 wrappers: Any = import_module("google.protobuf.wrappers_pb2")
 
-MESSAGE = 256 * 1024
+MESSAGE = 512 * 1024
 
 
 def read(request: Any, context: object) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from gproc_bench.drivers.asked import Answer, serve_async
 from gproc_bench.drivers.counting import Arrivals
 from gproc_bench.drivers.tls import client_context
 
-MESSAGE = 256 * 1024
+MESSAGE = 512 * 1024
 
 
 async def main(port: str, ca: str, cert: str, key: str) -> None:

@@ -9,7 +9,7 @@ import sys
 from gproc_bench.drivers.asked import tell
 from gproc_bench.drivers.tls import server_context
 
-MESSAGE = 256 * 1024
+MESSAGE = 512 * 1024
 
 
 async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

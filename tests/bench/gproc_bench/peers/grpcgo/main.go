@@ -25,7 +25,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-const message = 256 * 1024
+const message = 512 * 1024
 
 func read(_ any, stream grpc.ServerStream) error {
 	var path wrapperspb.StringValue
