@@ -86,6 +86,7 @@ class _Scan:
         number, wire_type = tag >> 3, tag & 7
         if wire_type != field.wire_type:
             if field.is_packable and wire_type == _LENGTH:
+                self._spend(path, field.cost)  # an empty one costs the decoder as much as any
                 return self._packed(field, pos, end, path), None
             raise InvalidArgument(path, f"is sent as wire type {wire_type}, and is {field.wire_type}")
         self._spend(path, field.cost)

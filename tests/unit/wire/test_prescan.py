@@ -177,6 +177,11 @@ def test_so_is_a_block_of_too_many_numbers() -> None:
     assert said.startswith("states: the message has more than 12000 elements")
 
 
+def test_and_too_many_blocks_of_no_numbers() -> None:
+    said = refused(b"\x1a\x00" * (BOUNDS.size // 2), messages.ListRequest)
+    assert said.startswith("states: the message has more than 12000 elements")
+
+
 def test_a_message_of_just_as_many_elements_as_it_may_have_is_taken() -> None:
     data = b"\x12\x00" * BOUNDS.elements
     assert scan(data, REQUEST, BOUNDS) is data
