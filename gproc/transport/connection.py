@@ -67,10 +67,12 @@ class GuardedConnection(Connection):
         self.peer_name = _peer_name(transport)
         self.opened_at = self.heard_at = now
         self.asked_at: float | None = None
+        self.moved_at = now  # when the peer last read something that it was kept waiting for
         self.idle_since: float | None = now
         self.control = Budget(limits.control_frames, limits.budget_period, now=now)
         self.resets = Budget(limits.resets, limits.budget_period, now=now)
         self._backlog = 0  # bytes of h2's answers written while the peer did not read
+        self._unsent = 0  # what waited for the peer when we last looked
         self._pipe = transport  # the base class forgets its own reference when it closes
 
     def cut_off(self) -> Exception:
@@ -98,11 +100,22 @@ class GuardedConnection(Connection):
         self._pipe.writelines(frames)
 
     def resume_writing(self) -> None:
-        """The peer reads again, so it is there; what we asked may still stand behind what it has to read."""
+        """Let senders go on: the peer reads again."""
         self._backlog = 0
-        if self.asked_at is not None:
-            self.asked_at = time.monotonic()
+        self._moved()
         super().resume_writing()
+
+    def look(self) -> None:
+        """See whether the peer reads: on a slow line, one burst takes longer than a peer may stall."""
+        before, self._unsent = self._unsent, self._pipe.get_write_buffer_size()
+        if 0 < self._unsent < before:
+            self._moved()
+
+    def _moved(self) -> None:
+        # It is there, and what we asked may still stand behind what it has to read.
+        self.moved_at = time.monotonic()
+        if self.asked_at is not None:
+            self.asked_at = self.moved_at
 
     def earn(self, size: int) -> None:
         """We sent *size* bytes of data: an honest peer answers with window updates, and may ask how far away we are."""

@@ -42,7 +42,8 @@ from h2.exceptions import StreamClosedError
 from h2.stream import StreamInputs, StreamState
 
 from gproc.transport.frames import data_header
-from gproc.transport.streams import BURST, ConnectionLost, GuardedStream
+from gproc.transport.limits import BURST
+from gproc.transport.streams import ConnectionLost, GuardedStream
 
 if TYPE_CHECKING:
     from grpclib import client, server
@@ -62,7 +63,7 @@ _RECEIVING = frozenset({StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL})
 async def output_room(stream: server.Stream[Any, Any]) -> int:
     """Wait until the client takes more output; return how many bytes of it leave at once, with the message's head.
 
-    It is 512 KiB at most. A sender who reads more keeps in memory what has to wait. Ends like `send_output`.
+    It is `BURST` at most. A sender who reads more keeps in memory what has to wait. Ends like `send_output`.
     """
     guarded = await _begun(stream)  # it may have to wait, too, and is not to keep a chunk waiting
     await guarded.give_way()

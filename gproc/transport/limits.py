@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-__all__ = ["CLIENT_LIMITS", "TransportLimits"]
+__all__ = ["BURST", "CLIENT_LIMITS", "TransportLimits"]
 
 KIB = 1024
 MIB = 1024 * KIB
+BURST = 512 * KIB
+"""What one stream sends at once, at most; after so much it is another's turn. A third of a millisecond's worth."""
 SMALLEST_WINDOW = 65_535
 LARGEST_WINDOW = 2**31 - 1
 SMALLEST_FRAME = 16_384
@@ -96,7 +98,7 @@ def _between(name: str, value: int, least: int, most: int) -> None:
 CLIENT_LIMITS = TransportLimits(
     stream_window=16 * MIB,
     connection_window=32 * MIB,
-    frame_size=512 * KIB + 1 * KIB,
+    frame_size=BURST + 1 * KIB,
     message_size=4 * MIB,
     read_size=256 * KIB,
     control_frames=1_000_000,

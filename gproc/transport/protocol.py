@@ -216,6 +216,7 @@ class GuardedProtocol(asyncio.BufferedProtocol):
     def _beat(self) -> None:
         self._pulse = asyncio.get_running_loop().call_later(pulse_interval(self.limits), self._beat)
         connection, now = self.connection, time.monotonic()
+        connection.look()
         if connection.is_leaving and not self.processor.streams:
             # It was told a pulse ago, or more: whatever was on its way has come.
             self.processor.close("the connection was told to go")
@@ -245,7 +246,8 @@ class GuardedProtocol(asyncio.BufferedProtocol):
 
     def _cut_stalled(self, now: float) -> None:
         for stream in list(self.processor.streams.values()):
-            if stream.waiting_since is not None and now - stream.waiting_since >= self.limits.stall_timeout:
+            since = stream.stalled_since
+            if since is not None and now - since >= self.limits.stall_timeout:
                 stream.waiting_since = None
                 self._cut(f"nothing was read for {self.limits.stall_timeout:g} s", stream.end_with)
 

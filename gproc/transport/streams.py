@@ -22,6 +22,7 @@ from grpclib.protocol import EventsProcessor, Stream
 from h2.exceptions import ProtocolError, StreamClosedError
 
 from gproc.transport.buffers import MessageBuffer
+from gproc.transport.limits import BURST
 
 if TYPE_CHECKING:
     from grpclib.protocol import Connection
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionLost", "GuardedStream"]
 
-BURST = 512 * 1024
-"""What one stream sends at once, at most, and before it is another's turn: a third of a millisecond's worth."""
 _MESSAGE_COSTS = 4 * 1024  # a small message takes as long as a few KiB of a large one
 
 
@@ -55,7 +54,15 @@ class GuardedStream(Stream):
     buffer: MessageBuffer
     waiting_since: float | None = None
     """When the sender that is waiting now began to wait; None if none is."""
+    _awaits_window = False
     _unyielded = 0
+
+    @property
+    def stalled_since(self) -> float | None:
+        """Since when nothing has moved that the sender waits for; None if none waits."""
+        if self.waiting_since is None or self._awaits_window:
+            return self.waiting_since
+        return max(self.waiting_since, self.connection.moved_at)
 
     def init_stream(self, stream_id: int, connection: Connection) -> None:
         """Give the stream its number, and its buffer."""
@@ -123,7 +130,8 @@ class GuardedStream(Stream):
         try:
             while True:
                 window = self._h2_connection.local_flow_control_window(self.number) if least else 0
-                if window < least:
+                self._awaits_window = window < least
+                if self._awaits_window:
                     self.window_updated.clear()
                     await self._wait(self.window_updated)
                 elif self.connection.write_ready.is_set():

@@ -22,7 +22,7 @@ __all__ = ["Room", "follow"]
 Room = Callable[[], Awaitable[int]]
 """Waits until more output can be taken; returns how many bytes."""
 
-_CHUNKS_WITHOUT_A_BREAK = 8
+_CHUNKS_WITHOUT_A_BREAK = 16
 _NEW = timedelta(seconds=10)
 
 

@@ -21,6 +21,7 @@ from hyperframe.frame import (
 )
 
 from gproc.transport import TransportLimits
+from gproc.transport.limits import BURST
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
 OK, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = "0", "3", "8", "12", "13", "14"
@@ -162,7 +163,7 @@ async def test_readers_of_a_slow_line_who_wait_for_their_turn_are_not_taken_for_
     limits = TransportLimits(stall_timeout=1.0)
     serving = await serve(limits=limits)
     serving.service.output = bytes(64 * 2**20)
-    serving.service.piece = 256 * 1024
+    serving.service.piece = BURST
     readers = 32
     async with serving.peer() as peer:
         much = SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1})
@@ -179,7 +180,31 @@ async def test_readers_of_a_slow_line_who_wait_for_their_turn_are_not_taken_for_
             assert frame is not None
             read += len(frame.data) if isinstance(frame, DataFrame) else 0
             # A turn of all takes twice as long as a stream may stall.
-            await asyncio.sleep(max(0.0, read / (readers * 256 * 1024) * 2 * limits.stall_timeout - took))
+            await asyncio.sleep(max(0.0, read / (readers * BURST) * 2 * limits.stall_timeout - took))
+    assert lines() == []
+
+
+async def test_a_reader_of_a_line_on_which_a_burst_takes_longer_than_a_stall_is_not_cut(
+    serve: Any, lines: Any, until: Until
+) -> None:
+    limits = TransportLimits(stall_timeout=0.4, keepalive_time=0.4, keepalive_timeout=0.4)
+    serving = await serve(limits=limits)
+    serving.service.output = bytes(64 * 2**20)
+    serving.service.piece = BURST
+    async with serving.peer() as peer:
+        peer.shrink_buffers()
+        much = SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        await peer.send(much, WindowUpdateFrame(0, 2**30))
+        await until(lambda: bool(serving.server.connections))
+        (connection,) = serving.server.connections
+        connection._pipe.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+        await peer.send(peer.headers(1, "/test.Service/Get"), peer.message(1, b"0"))
+        read, began = 0, time.monotonic()
+        while (took := time.monotonic() - began) < 8 * limits.stall_timeout:
+            frame = await peer.read()
+            assert frame is not None
+            read += len(frame.data) if isinstance(frame, DataFrame) else 0
+            await asyncio.sleep(max(0.0, read / BURST * 3 * limits.stall_timeout - took))
     assert lines() == []
 
 

@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 
+from gproc.store.reader import CHUNK_BYTES
 from gproc.transport import CLIENT_LIMITS, TransportLimits
+from gproc.transport.limits import BURST
 
 
 @pytest.mark.parametrize(
@@ -25,4 +27,5 @@ def test_limits_that_make_no_sense_are_refused_by_name(wrong: dict[str, Any]) ->
 
 
 def test_a_frame_of_our_client_holds_a_whole_chunk_with_its_head() -> None:
-    assert CLIENT_LIMITS.frame_size >= 256 * 1024 + 100
+    assert BURST == CHUNK_BYTES
+    assert CLIENT_LIMITS.frame_size >= CHUNK_BYTES + 100
