@@ -89,10 +89,10 @@ class Cli:
         )
 
     @contextmanager
-    def running(self, *args: str, stdin: int | IO[bytes] = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
-        process = subprocess.Popen(
-            [*GPROC, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=stdin, env=self.env
-        )
+    def running(
+        self, *args: str, stdin: int | IO[bytes] = subprocess.DEVNULL, stderr: int = subprocess.PIPE
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        process = subprocess.Popen([*GPROC, *args], stdout=subprocess.PIPE, stderr=stderr, stdin=stdin, env=self.env)
         try:
             yield process
         finally:
@@ -443,12 +443,13 @@ async def test_a_wait_tells_that_it_connects_again(alice: Cli, server: ThreadedS
 
 def test_ctrl_c_in_a_stop_says_that_the_stop_goes_on(alice: Cli) -> None:
     job = alice.start_trapping("'' TERM")
-    with alice.running("stop", "--grace", "3s", job) as process:
+    with alice.running("stop", "--grace", "60s", job) as process:
         soon(lambda: json.loads(alice("status", "--json", job).stdout)["state"] == "stopping")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 130
     assert errors.decode().startswith("gproc: left; the server goes on stopping the job: ")
+    assert alice("stop", "--grace", "0s", job).returncode == 0
     assert alice("wait", job).returncode == 137
 
 
@@ -638,11 +639,15 @@ def test_why_a_job_ended_is_told_unless_it_ended_by_itself(alice: Cli) -> None:
 
 
 def test_talk_does_not_stick_to_output_that_did_not_end_its_line(alice: Cli) -> None:
-    line = ("run", "--timeout", "2s", "sh", "-c", "printf half; exec sleep 60")
-    both = alice.shell('"$@" </dev/null 2>&1', *line)
-    assert both.stdout.startswith("half\ngproc: the job is over: timed out")
-    apart = alice(*line)
-    assert (apart.stdout, apart.stderr.startswith("gproc: the job is over: timed out")) == ("half", True)
+    script = ("sh", "-c", "printf half; exec sleep 60")
+    for name, stderr in (("together", subprocess.STDOUT), ("apart", subprocess.PIPE)):
+        with alice.running("run", "-n", name, *script, stderr=stderr) as process:
+            assert process.stdout is not None
+            assert process.stdout.read(4) == b"half"
+            alice("stop", name)
+            rest, errors = process.communicate(timeout=10)
+        told = b"gproc: the job is over: stopped SIGTERM by alice\n"
+        assert (rest, errors) == ((b"\n" + told, None) if name == "together" else (b"", told))
 
 
 def test_a_terminal_is_told_which_signal_killed_the_job(alice: Cli) -> None:

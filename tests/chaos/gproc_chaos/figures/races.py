@@ -28,11 +28,11 @@ async def stop_raced(stage: Stage) -> Sequence[Check]:
     gate = asyncio.Semaphore(_AT_ONCE)
     async with ServerProcess(stage.room("server")) as server:
         client = server.client("alice")
-        moment = await _start_of_a_shell(client)
+        shell_seconds = await _seconds_of_a_shell(client)
         async with asyncio.TaskGroup() as group:
             for _ in range(rounds):
                 await gate.acquire()
-                group.create_task(_race(stage, server, client, gate, moment, seen, wrong))
+                group.create_task(_race(stage, server, client, gate, shell_seconds, seen, wrong))
         await server.restart()
         later = {status.id: status async for status in client.list()}
         changed = [job_id for job_id, status in seen.items() if later.get(job_id) != status]
@@ -46,7 +46,7 @@ async def stop_raced(stage: Stage) -> Sequence[Check]:
     ]
 
 
-async def _start_of_a_shell(client: Client) -> float:
+async def _seconds_of_a_shell(client: Client) -> float:
     """Return how many seconds after its start a shell that does nothing is over on this machine."""
     begun = time.monotonic()
     job = await client.start("sh", ["-c", "exit 7"])
@@ -59,7 +59,7 @@ async def _race(
     server: ServerProcess,
     client: Client,
     gate: asyncio.Semaphore,
-    moment: float,
+    shell_seconds: float,
     seen: dict[str, JobStatus],
     wrong: list[str],
 ) -> None:
@@ -67,7 +67,7 @@ async def _race(
         seconds = stage.chance.uniform(0.02, 0.08)
         job = await client.start("sh", ["-c", f"sleep {seconds:.4f}; exit 7"])
         waiting = asyncio.create_task(client.wait(job.id))
-        await asyncio.sleep(stage.chance.uniform(0, moment + 1.5 * seconds))
+        await asyncio.sleep(stage.chance.uniform(0, shell_seconds + 1.5 * seconds))
         stops = (
             [await client.stop(job.id)]
             if stage.chance.random() < 0.5
