@@ -69,7 +69,7 @@ FROM_MESSAGE: dict[Any, Any] = {
     messages.ListRequest: list_query_from_message,
     messages.WatchRequest: watch_from_message,
 }
-SLOWEST = 0.5
+SLOWEST = 2.0
 """Seconds for one message, many times what is measured: what is meant is that nothing is quadratic."""
 
 
