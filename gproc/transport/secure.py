@@ -19,16 +19,15 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import ssl as tls
+import sys
 import termios
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import Enum, auto
-from struct import Struct
 from typing import Any, cast
 
 __all__ = ["SecureTransport"]
 
-_INT = Struct("i")
 _RECORD = 16 * 1024
 """The most that one record of TLS carries, and so what one call decrypts."""
 _BURST = 7 * _RECORD
@@ -191,11 +190,11 @@ class SecureTransport(asyncio.BufferedProtocol, asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """Return how many encrypted bytes the peer's system has not taken yet: what waits here, and in ours."""
-        if self._pipe is None:
+        if self._pipe is None or self._pipe.is_closing():  # what it had as descriptor may be another's by now
             return 0
         # tcp(7) calls it SIOCOUTQ.
-        in_system = fcntl.ioctl(self._pipe.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(_INT.size))
-        return self._pipe.get_write_buffer_size() + int(_INT.unpack(in_system)[0])
+        in_system = fcntl.ioctl(self._pipe.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return self._pipe.get_write_buffer_size() + int.from_bytes(in_system, sys.byteorder)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return the TLS object as ``ssl_object``, or what the socket's transport knows."""

@@ -242,9 +242,21 @@ async def test_a_protocol_that_writes_too_much_is_told_to_wait(tls: Any) -> None
         while ear.can_write.is_set():
             secure.write(BLOB)
             said += len(BLOB)
+        assert secure.get_write_buffer_size() > 64 * 1024
         reading.resume_reading()
         assert len(await asyncio.wait_for(reader.readexactly(said), PATIENCE)) == said
         await asyncio.wait_for(ear.can_write.wait(), PATIENCE)
+        assert secure.get_write_buffer_size() == 0
+
+
+async def test_what_the_system_keeps_for_a_peer_waits_for_it_too_until_the_socket_is_gone(tls: Any) -> None:
+    async with connected(tls, Ear()) as (secure, _, writer):
+        assert secure._pipe is not None
+        cast("asyncio.ReadTransport", writer.transport).pause_reading()
+        secure.writelines([bytes(1000)])
+        assert secure._pipe.get_write_buffer_size() == 0 < secure.get_write_buffer_size()
+        secure._pipe.abort()
+        assert secure.get_write_buffer_size() == 0
 
 
 async def test_a_peer_that_has_tls_answer_and_never_reads_is_dropped(tls: Any) -> None:
